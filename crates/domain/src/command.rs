@@ -1,0 +1,158 @@
+//! What may be asked of a sale. A closed vocabulary: ids and randomness come in from the edge.
+
+use crate::id::{
+    EntryIndex, KeyHash, Name, Nonce, PaymentId, Place, ReservationId, SaleId, SeatIndex,
+};
+use crate::limits::Limits;
+use crate::line::JoinKeys;
+use crate::money::Money;
+use crate::plan::Plan;
+use crate::time::{Millis, Timestamp};
+
+/// An idempotency key with what was asked under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key's hash.
+    pub hash: KeyHash,
+    /// A fingerprint of what was asked.
+    pub body: u64,
+}
+
+/// What may be asked of one sale.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A buyer joins the line, or finds the living place that the keys already have.
+    Join {
+        /// The new entry's nonce.
+        nonce: Nonce,
+        /// What the buyer is recognised by.
+        keys: JoinKeys,
+    },
+    /// These buyers were seen; sorted, without repetition.
+    Seen {
+        /// Which entries.
+        entries: Vec<EntryIndex>,
+    },
+    /// A buyer leaves, and gives back what is held.
+    Leave {
+        /// Who.
+        place: Place,
+    },
+    /// A buyer whose turn it is takes seats, all or none.
+    Hold {
+        /// Who.
+        place: Place,
+        /// The performance, where the buyer named one.
+        performance: Option<u16>,
+        /// Which seats.
+        seats: Vec<SeatIndex>,
+        /// The sum that the buyer expects to pay, where it was said.
+        expected: Option<Money>,
+        /// The new reservation's id.
+        reservation: ReservationId,
+        /// The request's key.
+        key: Option<Key>,
+    },
+    /// A buyer gives the seats of a reservation back, to choose again.
+    GiveBack {
+        /// Who.
+        place: Place,
+        /// Which.
+        reservation: ReservationId,
+    },
+    /// A buyer pays for a reservation.
+    BeginPayment {
+        /// Who.
+        place: Place,
+        /// Which.
+        reservation: ReservationId,
+        /// The new payment's id.
+        payment: PaymentId,
+        /// The amount that the buyer expects to pay, where it was said.
+        expected: Option<Money>,
+        /// The request's key.
+        key: Option<Key>,
+    },
+    /// The provider answered, or nobody knows.
+    SettlePayment {
+        /// Which payment.
+        payment: PaymentId,
+        /// What was said.
+        outcome: PaymentOutcome,
+    },
+    /// The provider gave money back.
+    SettleRefund {
+        /// Which payment.
+        payment: PaymentId,
+    },
+    /// Nothing but the passing of time.
+    Tick,
+    /// Nothing was written since then: the clocks stood still.
+    Resume {
+        /// When the store was last known to be written.
+        silent_since: Timestamp,
+    },
+    /// The organiser puts the sale on the calendar.
+    Schedule(Box<Schedule>),
+    /// The organiser opens it now.
+    Open,
+    /// The organiser pauses admission.
+    Pause,
+    /// The organiser resumes admission.
+    Unpause,
+    /// The organiser closes it: waiting and choosing end, holds run out and may be paid.
+    Close,
+    /// The organiser changes the limits.
+    ChangeLimits(Limits),
+    /// The organiser keeps free seats back.
+    Withhold {
+        /// Which.
+        seats: Vec<SeatIndex>,
+        /// For which of the plan's pools.
+        pool: u16,
+    },
+    /// The organiser gives kept seats free.
+    Release {
+        /// Which.
+        seats: Vec<SeatIndex>,
+    },
+}
+
+/// What the provider says about a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentOutcome {
+    /// The money was taken.
+    Approved,
+    /// No money was taken, nor ever will be for this payment.
+    Declined {
+        /// The provider's word.
+        reason: Name,
+        /// Whether another try can succeed.
+        retryable: bool,
+    },
+    /// Nobody knows.
+    Unknown,
+}
+
+/// A sale as the organiser describes it.
+#[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct Schedule {
+    /// The sale's name.
+    #[n(0)]
+    pub sale: SaleId,
+    /// What is offered.
+    #[n(1)]
+    pub plan: Plan,
+    /// Its limits.
+    #[n(2)]
+    pub limits: Limits,
+    /// When it opens.
+    #[n(3)]
+    pub opens_at: Timestamp,
+    /// When it closes; never by itself when absent.
+    #[n(4)]
+    pub closes_at: Option<Timestamp>,
+}
+
+/// Milliseconds without a durable heartbeat after which the clocks count as having stood still.
+pub const SILENCE_MIN: Millis = 10_000;

@@ -1,0 +1,758 @@
+//! The core: one sale's state machine between its requests and its journal.
+//!
+//! Inputs are requests ([`Core::offer`]), the store's answers ([`Core::appended`],
+//! [`Core::append_failed`], [`Core::conflict`] with [`Core::caught_up`]), the provider's answers
+//! ([`Core::call_finished`]), signs of life of the store ([`Core::heartbeat`]) and time
+//! ([`Core::advance`]). Outputs are [`Output`]s. Nothing here does I/O, reads a clock or makes
+//! randomness; `R` is whatever names a caller.
+//!
+//! Commands are decided one after another on the working copy and collect in the *open* batch.
+//! When no batch is in flight, the open one is sealed and handed out to be appended, and the next
+//! one fills meanwhile. What was decided is answered when its batch is durable: never before, and
+//! a refusal not before the batch it was decided after. On a conflict the working copy is dropped,
+//! rebuilt from the last publication and the newer batches, and the same commands are decided
+//! again. One idea: what may leave when; hence one file.
+
+mod calls;
+mod presence;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use domain::command::SILENCE_MIN;
+use domain::event::Event;
+use domain::id::{EntryIndex, PaymentIndex, Place};
+use domain::sale::{Outcome, ReservationView, Sale};
+use domain::time::{Millis, Timestamp};
+use domain::{Command, Refusal};
+use store::codec::{Actor, Cause, CommandKind, write_record};
+use store::{Append, Batch, BatchId, Head, StreamId};
+
+use crate::handle::Publication;
+use crate::recovery::Recovered;
+use crate::seen::SeenTable;
+use crate::{
+    Answer, CallResult, Config, Failure, Instrument, PendingCall, Priority, Reply, Request,
+};
+use calls::OpenCalls;
+use presence::{Pace, Presence};
+
+/// How long a buyer's request waits for the provider before it hears that the payment is pending.
+pub const PAYMENT_WAIT: Millis = 10_000;
+
+/// Commands in one batch, at most; the rest wait for the next.
+const BATCH_COMMANDS_MAX: usize = 4_096;
+/// Bytes in one batch, about, at most.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How long to wait before the same batch is sent again after a failure.
+const RETRY_AFTER: Millis = 200;
+/// How often waiting requests are looked through for those that have waited too long.
+const PATIENCE_EVERY: Millis = 250;
+
+/// What the core wants done.
+#[derive(Debug)]
+pub enum Output<R> {
+    /// Append this, and say what came of it.
+    Append(Append),
+    /// Tell a caller.
+    Reply {
+        /// Whom.
+        to: R,
+        /// The buyer whose own writes this shows, if it is one's.
+        entry: Option<EntryIndex>,
+        /// What.
+        result: Result<Reply, Failure>,
+    },
+    /// Let everybody read this.
+    Publish(Publication),
+    /// Ask the provider.
+    Call(PendingCall),
+    /// Read the batches after this one and hand them to [`Core::caught_up`].
+    CatchUp {
+        /// The last batch that is known here.
+        after: Head,
+    },
+    /// Keep this as a snapshot.
+    Snapshot {
+        /// The state.
+        sale: Sale,
+        /// The batch after which it is the state.
+        head: Head,
+    },
+}
+
+/// A request with its caller.
+#[derive(Debug)]
+struct Waiting<R> {
+    request: Request,
+    to: Option<R>,
+    since: Timestamp,
+}
+
+/// A request that was decided, and what to tell once its batch is durable.
+#[derive(Debug)]
+struct Decided<R> {
+    waiting: Waiting<R>,
+    entry: Option<EntryIndex>,
+    tell: Tell,
+}
+
+#[derive(Debug)]
+enum Tell {
+    /// The caller, at once.
+    Reply(Reply),
+    /// The provider first: a payment was begun.
+    Charge(PaymentIndex),
+    /// Those who wait for this payment.
+    Settled(PaymentIndex, Reply),
+}
+
+/// A batch that is being filled.
+#[derive(Debug)]
+struct Open<R> {
+    body: Vec<u8>,
+    events: u64,
+    at: Timestamp,
+    decided: Vec<Decided<R>>,
+    /// Payments for which the provider must be asked again once this is durable, or no longer.
+    open_payments: Vec<(PaymentIndex, bool)>,
+}
+
+impl<R> Default for Open<R> {
+    fn default() -> Self {
+        Self {
+            body: Vec::new(),
+            events: 0,
+            at: Timestamp::default(),
+            decided: Vec::new(),
+            open_payments: Vec::new(),
+        }
+    }
+}
+
+/// A batch on its way to the disk.
+#[derive(Debug)]
+struct InFlight<R> {
+    head: Head,
+    at: Timestamp,
+    events: u64,
+    decided: Vec<Decided<R>>,
+    open_payments: Vec<(PaymentIndex, bool)>,
+    publication: Option<Sale>,
+    /// The batch itself, while it waits to be sent again.
+    retry: Option<(Append, Timestamp)>,
+}
+
+/// Somebody who waits for the provider's answer to a payment.
+#[derive(Debug)]
+struct PayingCaller<R> {
+    to: Option<R>,
+    entry: Option<EntryIndex>,
+    since: Timestamp,
+}
+
+/// One sale's state machine.
+#[derive(Debug)]
+pub struct Core<R> {
+    stream: StreamId,
+    config: Arc<Config>,
+    sale: Sale,
+    /// The last batch known to be durable.
+    tip: Head,
+    /// The time of the newest batch, decided or durable; time never goes back behind it.
+    last_at: Timestamp,
+    /// The last publication, from which the working copy can be rebuilt.
+    base: Sale,
+    base_head: Head,
+    published_at: Timestamp,
+    batches_made: u64,
+    queues: [VecDeque<Waiting<R>>; 5],
+    open: Open<R>,
+    in_flight: Option<InFlight<R>>,
+    catching_up: bool,
+    /// The store failed to append and has not succeeded since.
+    store_failing: bool,
+    /// When the store was last known to be written, by anybody.
+    alive_at: Timestamp,
+    /// Nothing was written from then until something was: to be journalled before anything else.
+    silent_since: Option<Timestamp>,
+    paying: BTreeMap<PaymentIndex, PayingCaller<R>>,
+    calls: OpenCalls,
+    presence: Presence,
+    seen: SeenTable,
+    pace: Pace,
+    events_since_snapshot: u64,
+    patience_at: Timestamp,
+    events: Vec<Event>,
+}
+
+impl<R> Core<R> {
+    /// The core of a sale as it was recovered. `alive_at` is when the store was last known to be
+    /// written before this start; when that is long ago, the clocks stood still since.
+    #[must_use]
+    pub fn new(
+        stream: StreamId,
+        recovered: Recovered,
+        config: Arc<Config>,
+        alive_at: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let Recovered { sale, head, last_at, events_since_snapshot } = recovered;
+        let mut seen = SeenTable::default();
+        seen.grow(sale.line().joined());
+        let mut calls = OpenCalls::default();
+        for payment in sale.open_payments() {
+            calls.opened(payment, now);
+        }
+        Self {
+            stream,
+            config,
+            base: sale.clone(),
+            base_head: head,
+            sale,
+            tip: head,
+            last_at,
+            published_at: now,
+            batches_made: 0,
+            queues: Default::default(),
+            open: Open::default(),
+            in_flight: None,
+            catching_up: false,
+            store_failing: false,
+            alive_at: alive_at.max(last_at),
+            silent_since: None,
+            paying: BTreeMap::new(),
+            calls,
+            presence: Presence::default(),
+            seen,
+            pace: Pace::default(),
+            events_since_snapshot,
+            patience_at: now,
+            events: Vec::new(),
+        }
+    }
+
+    /// The newest durable state, as it was last published.
+    #[must_use]
+    pub fn publication(&self) -> Publication {
+        self.publish(self.base.clone(), self.base_head.number)
+    }
+
+    /// Whether everything that was accepted is answered and durable.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none()
+            && self.open.events == 0
+            && self.paying.is_empty()
+            && self.queues.iter().all(VecDeque::is_empty)
+    }
+
+    /// Takes a request in, or sheds it.
+    pub fn offer(&mut self, request: Request, to: R, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let priority = Priority::of(&request.command);
+        let queue = &self.queues[priority as usize];
+        let full = queue.len() >= self.config.queue_max[priority as usize]
+            || (priority == Priority::Payment
+                && self.paying.len() + queue.len() >= self.config.payments_in_flight);
+        // While the store cannot be written, what waits already may still succeed; more would only
+        // wait in vain.
+        let failure = if self.store_failing {
+            Some(Failure::Unavailable)
+        } else if full {
+            Some(Failure::Overloaded)
+        } else {
+            None
+        };
+        if let Some(failure) = failure {
+            out.push(Output::Reply { to, entry: None, result: Err(failure) });
+            return;
+        }
+        self.queues[priority as usize].push_back(Waiting { request, to: Some(to), since: now });
+    }
+
+    /// The provider's answer to a call.
+    pub fn call_finished(&mut self, payment: PaymentIndex, result: CallResult, now: Timestamp) {
+        let Some(id) = self.sale.payment(payment).map(|payment| payment.id) else { return };
+        if let Some(command) = self.calls.finished(payment, id, result, now) {
+            self.enqueue(command, now);
+        }
+    }
+
+    /// The store was written at `at`, by anybody.
+    pub fn heartbeat(&mut self, at: Timestamp) {
+        if at.since(self.alive_at) >= SILENCE_MIN {
+            self.silent_since.get_or_insert(self.alive_at);
+        }
+        self.alive_at = self.alive_at.max(at);
+    }
+
+    /// The batch in flight is durable.
+    ///
+    /// # Panics
+    /// When no batch is in flight.
+    pub fn appended(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let done = self.in_flight.take().expect("an append in flight");
+        self.tip = done.head;
+        self.store_failing = false;
+        self.heartbeat(done.at);
+        for decided in done.decided {
+            self.tell(decided, now, out);
+        }
+        for (payment, open) in done.open_payments {
+            if open {
+                self.calls.opened(payment, now);
+            } else {
+                self.calls.closed(payment);
+            }
+        }
+        self.events_since_snapshot += done.events;
+        if let Some(sale) = done.publication {
+            self.published(sale, now, out);
+        }
+    }
+
+    /// The store could not append the batch in flight, as far as is known. The same batch is sent
+    /// again until the answer is definite.
+    ///
+    /// # Panics
+    /// When no batch is in flight.
+    pub fn append_failed(&mut self, append: Append, now: Timestamp) {
+        self.store_failing = true;
+        let in_flight = self.in_flight.as_mut().expect("an append in flight");
+        in_flight.retry = Some((append, now.plus(RETRY_AFTER)));
+    }
+
+    /// Somebody else's batch came in between: everything that is not durable is decided again.
+    pub fn conflict(&mut self, out: &mut Vec<Output<R>>) {
+        let again = self.in_flight.take().map(|batch| batch.decided).unwrap_or_default();
+        let open = std::mem::take(&mut self.open);
+        for decided in again.into_iter().chain(open.decided).rev() {
+            let waiting = decided.waiting;
+            if waiting.to.is_some() || Priority::of(&waiting.request.command) == Priority::Settle {
+                let priority = Priority::of(&waiting.request.command);
+                self.queues[priority as usize].push_front(waiting);
+            }
+        }
+        self.sale = self.base.clone();
+        self.catching_up = true;
+        out.push(Output::CatchUp { after: self.base_head });
+    }
+
+    /// The batches after the last publication, up to the journal's head.
+    ///
+    /// # Errors
+    /// Why a batch cannot be read; the sale must not go on.
+    pub fn caught_up(
+        &mut self,
+        batches: &[Batch],
+        now: Timestamp,
+        out: &mut Vec<Output<R>>,
+    ) -> Result<(), String> {
+        for batch in batches {
+            crate::recovery::apply(&mut self.sale, batch)?;
+            self.tip = batch.head();
+            self.last_at = self.last_at.max(Timestamp(batch.at_ms));
+            self.heartbeat(Timestamp(batch.at_ms));
+        }
+        self.catching_up = false;
+        self.store_failing = false;
+        self.calls = OpenCalls::default();
+        for payment in self.sale.open_payments() {
+            self.calls.opened(payment, now);
+        }
+        self.published(self.sale.clone(), now, out);
+        Ok(())
+    }
+
+    /// Lets time pass: decides what waits, seals, publishes, asks, loses patience.
+    pub fn advance(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
+        if now >= self.patience_at {
+            self.lose_patience(now, out);
+            self.patience_at = now.plus(PATIENCE_EVERY);
+        }
+        if self.catching_up {
+            return;
+        }
+        self.retry(now, out);
+        if self.has_room() {
+            if let Some(entries) = self.presence.due(&self.sale, &self.seen, now) {
+                self.enqueue(Command::Seen { entries }, now);
+            }
+            let silent = self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN;
+            if silent || self.sale.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.settle_due(now);
+            }
+        }
+        while self.has_room() {
+            let Some(waiting) = self.queues.iter_mut().find_map(VecDeque::pop_front) else { break };
+            self.decide(waiting, now, out);
+        }
+        self.seal(now, out);
+        if self.in_flight.is_none()
+            && self.open.events == 0
+            && self.base_head.number < self.tip.number
+        {
+            self.published(self.sale.clone(), now, out);
+        }
+        for call in self.calls.due(&self.sale, self.stream, now) {
+            out.push(Output::Call(call));
+        }
+    }
+
+    /// When [`Core::advance`] must be called again at the latest.
+    #[must_use]
+    pub fn next_wake(&self, now: Timestamp) -> Timestamp {
+        if self.catching_up {
+            return now.plus(PATIENCE_EVERY);
+        }
+        let waits = self.in_flight.is_some() || !self.paying.is_empty();
+        let room = self.has_room();
+        [
+            self.sale.next_deadline().filter(|_| room),
+            self.calls.next_at(),
+            self.presence.next_at(&self.sale).filter(|_| room),
+            self.in_flight.as_ref().and_then(|b| b.retry.as_ref()).map(|(_, at)| *at),
+            waits.then_some(self.patience_at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Timestamp(u64::MAX))
+    }
+
+    /// A command of the system's own.
+    fn enqueue(&mut self, command: Command, now: Timestamp) {
+        let request = Request { command, actor: Actor::System, id: 0, instrument: None };
+        let priority = Priority::of(&request.command);
+        self.queues[priority as usize].push_back(Waiting { request, to: None, since: now });
+    }
+
+    /// Whether more may be decided. Nothing is while the store fails: time that passes then will
+    /// turn out to have stood still.
+    fn has_room(&self) -> bool {
+        !self.store_failing
+            && self.open.decided.len() < BATCH_COMMANDS_MAX
+            && self.open.body.len() < BATCH_BYTES_MAX
+    }
+
+    /// The number of the batch after which the working copy is the state.
+    fn decided_after(&self) -> u64 {
+        let known = self.in_flight.as_ref().map_or(self.tip, |batch| batch.head).number;
+        known + u64::from(self.open.events > 0)
+    }
+
+    /// Executes a command on the working copy and records its events.
+    fn execute(
+        &mut self,
+        command: &Command,
+        actor: Actor,
+        request: Option<u64>,
+        now: Timestamp,
+    ) -> Result<Outcome, Refusal> {
+        let mut events = std::mem::take(&mut self.events);
+        let result = self.sale.execute(command, now, &mut events);
+        if !events.is_empty() {
+            let cause = Cause { actor, command: CommandKind::from(command), request };
+            write_record(&mut self.open.body, cause, &events);
+            self.open.events += events.len() as u64;
+            self.open.at = now;
+            self.last_at = now;
+            for event in &events {
+                self.note(event, now);
+            }
+        }
+        events.clear();
+        self.events = events;
+        result
+    }
+
+    /// What an event means for the core's own books, once it is durable.
+    fn note(&mut self, event: &Event, now: Timestamp) {
+        if let Event::Admitted { .. } = event {
+            self.pace.admitted(now);
+        }
+        if let Event::PaymentUnknown { payment } | Event::RefundDue { payment } = event {
+            self.open.open_payments.push((*payment, true));
+        }
+        if let Event::PaymentApproved { payment, .. }
+        | Event::PaymentDeclined { payment, .. }
+        | Event::PaymentRefunded { payment, .. } = event
+        {
+            self.open.open_payments.push((*payment, false));
+        }
+    }
+
+    /// Lets happen what is due, as an act of the system.
+    fn settle_due(&mut self, now: Timestamp) {
+        let now = self.resume(now);
+        let _done = self.execute(&Command::Tick, Actor::System, None, now);
+    }
+
+    /// Journals a silence before anything is decided after it, and gives the time to decide at.
+    fn resume(&mut self, now: Timestamp) -> Timestamp {
+        let now = now.max(self.last_at);
+        if now.since(self.alive_at) >= SILENCE_MIN {
+            // This process itself may have been asleep: then no heartbeat tells of the silence.
+            self.silent_since.get_or_insert(self.alive_at);
+        }
+        if let Some(silent_since) = self.silent_since.take() {
+            self.alive_at = now;
+            let resume = Command::Resume { silent_since };
+            let _unscheduled = self.execute(&resume, Actor::System, None, now);
+        }
+        now
+    }
+
+    fn decide(&mut self, waiting: Waiting<R>, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let now = self.resume(now);
+        if self.sale.next_deadline().is_some_and(|deadline| deadline <= now) {
+            // Apart from the command, so that history does not blame a buyer for the time.
+            self.settle_due(now);
+        }
+        let Request { command, actor, id, .. } = &waiting.request;
+        let request = (*actor != Actor::System).then_some(*id);
+        let result = self.execute(&waiting.request.command, *actor, request, now);
+        let as_of = self.decided_after();
+        let (entry, tell) = match result {
+            Err(refusal) => {
+                let entry = place_of(command).map(|place| place.entry);
+                (entry, Tell::Reply(Reply { as_of, answer: Err(refusal) }))
+            }
+            Ok(outcome) => self.answer(command, outcome, as_of),
+        };
+        let decided = Decided { waiting, entry, tell };
+        if self.open.events > 0 {
+            self.open.decided.push(decided);
+        } else if let Some(in_flight) = &mut self.in_flight {
+            in_flight.decided.push(decided);
+        } else {
+            self.tell(decided, now, out);
+        }
+    }
+
+    /// What to tell of an outcome, by the working copy as it is now.
+    fn answer(
+        &self,
+        command: &Command,
+        outcome: Outcome,
+        as_of: u64,
+    ) -> (Option<EntryIndex>, Tell) {
+        let reply = |answer| Tell::Reply(Reply { as_of, answer: Ok(answer) });
+        let place = |entry| self.sale.place(entry).expect("an entry of the line");
+        match outcome {
+            Outcome::Joined { entry, created } => {
+                (Some(entry), reply(Answer::Place { view: place(entry), created }))
+            }
+            Outcome::Held { reservation } => {
+                let view = self.sale.reservation_view(reservation).expect("a reservation");
+                let (entry, answer) = self.reservation_answer(view);
+                (Some(entry), reply(answer))
+            }
+            Outcome::Payment { payment, begun: true } => {
+                (place_of(command).map(|place| place.entry), Tell::Charge(payment))
+            }
+            Outcome::Payment { payment, begun: false } => {
+                let (entry, answer) = self.payment_answer(payment);
+                (Some(entry), reply(answer))
+            }
+            Outcome::Settled { payment } => {
+                let (entry, answer) = self.payment_answer(payment);
+                (Some(entry), Tell::Settled(payment, Reply { as_of, answer: Ok(answer) }))
+            }
+            Outcome::Done => {
+                if let Command::Leave { place: Place { entry, .. } } = command {
+                    (Some(*entry), reply(Answer::Place { view: place(*entry), created: false }))
+                } else if let Command::GiveBack { place: Place { entry, .. }, reservation } =
+                    command
+                {
+                    let visit = self.sale.visit_of_entry(*entry).expect("a visit that gave back");
+                    let (index, _) = self
+                        .sale
+                        .reservations_of(visit)
+                        .find(|(_, of_visit)| of_visit.id == *reservation)
+                        .expect("the reservation that was given back");
+                    let view = self.sale.reservation_view(index).expect("a reservation");
+                    (Some(*entry), reply(self.reservation_answer(view).1))
+                } else {
+                    (None, reply(Answer::Done))
+                }
+            }
+        }
+    }
+
+    fn reservation_answer(&self, view: ReservationView) -> (EntryIndex, Answer) {
+        let visit = self.sale.visit(view.reservation.visit).expect("a reservation's visit");
+        let place = self.sale.place(visit.entry).expect("a visit's entry");
+        (visit.entry, Answer::Reservation { view: Box::new(view), place })
+    }
+
+    /// The reservation of a payment, shown with that very payment.
+    fn payment_answer(&self, index: PaymentIndex) -> (EntryIndex, Answer) {
+        let payment = self.sale.payment(index).expect("a payment").clone();
+        let mut view =
+            self.sale.reservation_view(payment.reservation).expect("what a payment pays for");
+        view.payment = Some(payment);
+        self.reservation_answer(view)
+    }
+
+    /// Tells what was decided, now that it is durable.
+    fn tell(&mut self, decided: Decided<R>, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let Decided { waiting: Waiting { request, to, .. }, entry, tell } = decided;
+        match tell {
+            Tell::Reply(reply) => {
+                if let Some(to) = to {
+                    out.push(Output::Reply { to, entry, result: Ok(reply) });
+                }
+            }
+            Tell::Charge(payment) => {
+                self.paying.insert(payment, PayingCaller { to, entry, since: now });
+                out.push(Output::Call(self.charge(payment, request.instrument)));
+            }
+            Tell::Settled(payment, reply) => {
+                let caller = self.paying.remove(&payment).and_then(|caller| caller.to);
+                for to in caller.into_iter().chain(to) {
+                    out.push(Output::Reply { to, entry, result: Ok(reply.clone()) });
+                }
+            }
+        }
+    }
+
+    fn charge(&self, index: PaymentIndex, instrument: Option<Instrument>) -> PendingCall {
+        calls::charge(&self.sale, self.stream, index, instrument)
+    }
+
+    /// Seals the open batch and hands it out, when none is in flight.
+    fn seal(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
+        if self.in_flight.is_some() || self.open.events == 0 {
+            return;
+        }
+        let open = std::mem::take(&mut self.open);
+        self.batches_made += 1;
+        let id = u128::from(self.config.node) << 64
+            | u128::from(self.stream.0) << 44
+            | u128::from(self.batches_made);
+        let batch = Batch {
+            number: self.tip.number + 1,
+            id: BatchId(id),
+            previous: self.tip.id,
+            at_ms: open.at.0,
+            body: open.body,
+        };
+        let due = now.since(self.published_at) >= self.config.publish_every
+            || self.queues.iter().all(VecDeque::is_empty);
+        self.in_flight = Some(InFlight {
+            head: batch.head(),
+            at: open.at,
+            events: open.events,
+            decided: open.decided,
+            open_payments: open.open_payments,
+            publication: due.then(|| self.sale.clone()),
+            retry: None,
+        });
+        out.push(Output::Append(Append { stream: self.stream, batch }));
+    }
+
+    fn retry(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let Some(in_flight) = &mut self.in_flight else { return };
+        if in_flight.retry.as_ref().is_some_and(|(_, at)| *at <= now)
+            && let Some((append, _)) = in_flight.retry.take()
+        {
+            out.push(Output::Append(append));
+        }
+    }
+
+    /// Publishes the state after the last durable batch.
+    fn published(&mut self, sale: Sale, now: Timestamp, out: &mut Vec<Output<R>>) {
+        self.seen.grow(sale.line().joined());
+        self.base = sale;
+        self.base_head = self.tip;
+        self.published_at = now;
+        self.pace.forget(now);
+        out.push(Output::Publish(self.publication()));
+        if self.events_since_snapshot >= self.config.snapshot_every {
+            self.events_since_snapshot = 0;
+            out.push(Output::Snapshot { sale: self.base.clone(), head: self.base_head });
+        }
+    }
+
+    fn publish(&self, sale: Sale, as_of: u64) -> Publication {
+        let pace = self.pace.per_second(self.published_at);
+        Publication { sale, as_of, pace, seen: self.seen.clone() }
+    }
+
+    /// A snapshot of what was last published.
+    #[must_use]
+    pub fn snapshot(&self) -> (Sale, Head) {
+        (self.base.clone(), self.base_head)
+    }
+
+    /// Tells those who have waited too long: whose command was decided and may be written, that
+    /// the outcome is unknown; whose command was not looked at, that nothing was written; who waits
+    /// for the provider, that the payment is pending.
+    fn lose_patience(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let late = |since: Timestamp| now.since(since) >= self.config.append_wait_max;
+        let in_flight = self.in_flight.iter_mut().flat_map(|batch| &mut batch.decided);
+        for decided in in_flight.chain(&mut self.open.decided) {
+            if late(decided.waiting.since)
+                && let Some(to) = decided.waiting.to.take()
+            {
+                let result = Err(Failure::OutcomeUnknown);
+                out.push(Output::Reply { to, entry: None, result });
+            }
+        }
+        for queue in &mut self.queues {
+            while queue.front().is_some_and(|waiting| waiting.to.is_some() && late(waiting.since)) {
+                let waiting = queue.pop_front().expect("a front");
+                let to = waiting.to.expect("a caller");
+                out.push(Output::Reply { to, entry: None, result: Err(Failure::Unavailable) });
+            }
+        }
+        let tired: Vec<_> = self
+            .paying
+            .iter()
+            .filter(|(_, caller)| now.since(caller.since) >= PAYMENT_WAIT)
+            .map(|(payment, _)| *payment)
+            .collect();
+        for payment in tired {
+            let caller = self.paying.remove(&payment).expect("it was just found");
+            let Some(to) = caller.to else { continue };
+            let result = Ok(self.pending(payment));
+            out.push(Output::Reply { to, entry: caller.entry, result });
+        }
+    }
+
+    /// What is durable of a payment that nobody has answered for yet.
+    fn pending(&self, payment: PaymentIndex) -> Reply {
+        let (_, mut answer) = self.payment_answer(payment);
+        if let Answer::Reservation { view, .. } = &mut answer
+            && let Some(shown) = &mut view.payment
+        {
+            // The working copy may know more than the disk; what is told is what is certain.
+            shown.state = domain::payment::PaymentState::Unknown;
+        }
+        Reply { as_of: self.tip.number, answer: Ok(answer) }
+    }
+}
+
+fn place_of(command: &Command) -> Option<Place> {
+    match command {
+        Command::Leave { place }
+        | Command::Hold { place, .. }
+        | Command::GiveBack { place, .. }
+        | Command::BeginPayment { place, .. } => Some(*place),
+        Command::Join { .. }
+        | Command::Seen { .. }
+        | Command::SettlePayment { .. }
+        | Command::SettleRefund { .. }
+        | Command::Tick
+        | Command::Resume { .. }
+        | Command::Schedule(_)
+        | Command::Open
+        | Command::Pause
+        | Command::Unpause
+        | Command::Close
+        | Command::ChangeLimits(_)
+        | Command::Withhold { .. }
+        | Command::Release { .. } => None,
+    }
+}

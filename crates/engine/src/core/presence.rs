@@ -1,0 +1,132 @@
+//! Who was seen, and how fast the line moves: what readers leave behind, once a second.
+//!
+//! Of the marks in the [`SeenTable`] those are journalled that matter: everywhere, when the
+//! journalled time has become old against `place_ttl`; near the front, when it has become old
+//! against `presence_window`, so that a turn finds the buyer present.
+
+use std::collections::VecDeque;
+
+use domain::Sale;
+use domain::id::EntryIndex;
+use domain::time::{Millis, Timestamp};
+
+use crate::seen::SeenTable;
+
+/// How often presence is journalled.
+const LOOK_EVERY: Millis = 1_000;
+/// Those at the front whose presence is journalled finely, at the least; as many as may be
+/// admitted at once, twice, when that is more.
+const FRONT_MIN: usize = 512;
+/// Entries looked at in one second for old places, at the most one of so many parts of the line.
+const PARTS_MAX: u32 = 16;
+
+/// When presence was journalled last, and where the walk through the line stands.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    /// In node time, for service time may be set back by an outage.
+    looked_at: Timestamp,
+    walked: usize,
+}
+
+impl Presence {
+    /// The entries whose presence is to be journalled now; looks once a second.
+    pub(super) fn due(
+        &mut self,
+        sale: &Sale,
+        seen: &SeenTable,
+        now: Timestamp,
+    ) -> Option<Vec<EntryIndex>> {
+        if now.since(self.looked_at) < LOOK_EVERY || sale.line().in_line() == 0 {
+            return None;
+        }
+        self.looked_at = now;
+        let limits = sale.limits();
+        let front = FRONT_MIN.max(2 * limits.active_limit as usize);
+        let mut entries: Vec<_> = sale
+            .line()
+            .ready()
+            .take(front)
+            .filter(|entry| newly_seen(sale, seen, *entry, limits.presence_window / 4))
+            .collect();
+
+        // One part of the line each second; as many parts as a fraction of the `place_ttl` allows.
+        let parts = (limits.place_ttl / 8).clamp(1, PARTS_MAX) as usize;
+        let joined = sale.line().joined();
+        let from = if self.walked >= joined { 0 } else { self.walked };
+        self.walked = from + joined.div_ceil(parts);
+        let part = (from..self.walked.min(joined)).map(EntryIndex::after);
+        entries.extend(part.filter(|e| newly_seen(sale, seen, *e, limits.place_ttl / 2)));
+        entries.sort_unstable();
+        entries.dedup();
+        (!entries.is_empty()).then_some(entries)
+    }
+
+    /// When to look again: a second from the last look, while anybody waits.
+    pub(super) fn next_at(&self, sale: &Sale) -> Option<Timestamp> {
+        (sale.line().in_line() > 0).then(|| self.looked_at.plus(LOOK_EVERY))
+    }
+}
+
+/// Whether an entry in line was seen at least `by` seconds after what the journal knows.
+fn newly_seen(sale: &Sale, seen: &SeenTable, entry: EntryIndex, by: u32) -> bool {
+    let journalled = sale.line().entry(entry).and_then(|(_, state)| state.seen());
+    journalled.is_some_and(|journalled| seen.last(entry).since(journalled) >= by.max(1))
+}
+
+/// Seconds over which the pace of admission is measured.
+const PACE_WINDOW_MS: u64 = 60_000;
+/// Admissions below which no pace is told: a guess would not be honest.
+const PACE_MIN: u64 = 2;
+
+/// How many were admitted of late.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Per second of node time, oldest first.
+    admissions: VecDeque<(Timestamp, u64)>,
+    total: u64,
+}
+
+impl Pace {
+    pub(super) fn admitted(&mut self, now: Timestamp) {
+        self.total += 1;
+        match self.admissions.back_mut() {
+            Some((at, count)) if now.since(*at) < 1000 => *count += 1,
+            _ => self.admissions.push_back((now, 1)),
+        }
+    }
+
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        while self.admissions.front().is_some_and(|(at, _)| now.since(*at) > PACE_WINDOW_MS) {
+            self.total -= self.admissions.pop_front().map_or(0, |(_, count)| count);
+        }
+    }
+
+    /// Admissions per second, when enough were seen to say.
+    pub(super) fn per_second(&self, now: Timestamp) -> Option<f64> {
+        let (first, _) = *self.admissions.front()?;
+        let span = now.since(first).max(1000);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate, of small numbers")]
+        (self.total >= PACE_MIN).then(|| self.total as f64 * 1000.0 / span as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_that_of_the_last_minute() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.per_second(Timestamp(0)), None);
+        for second in 0..120 {
+            for _ in 0..5 {
+                pace.admitted(Timestamp(second * 1000));
+            }
+        }
+        pace.forget(Timestamp(120_000));
+        let per_second = pace.per_second(Timestamp(120_000)).unwrap();
+        assert!((4.9..5.2).contains(&per_second), "{per_second}");
+        pace.forget(Timestamp(1_000_000));
+        assert_eq!(pace.per_second(Timestamp(1_000_000)), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! Runs the cores: one thread decides for all sales, one writes the journal, one writes snapshots.
+//!
+//! The deciding thread takes what came in, lets each core that has something to do advance, and
+//! hands the batches of all of them to the writer as one commit. It never waits for the disk.
+
+mod inbox;
+mod sales;
+mod writer;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use domain::id::{EntryIndex, PaymentIndex};
+use domain::sale::PlaceView;
+use domain::time::Timestamp;
+use domain::{Command, Refusal};
+use store::Journal;
+use store::codec::Actor;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::handle::{Publication, SaleHandle};
+use crate::recovery::ReplayError;
+use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request};
+use inbox::{Inbox, Input};
+use sales::Sales;
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The history cannot be read to its end.
+    #[error("{0}")]
+    Replay(#[from] ReplayError),
+    /// The machine gave no thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The running engine.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    epoch: u64,
+}
+
+/// What the threads and the callers share.
+#[derive(Debug)]
+struct Shared {
+    inbox: Inbox,
+    clock: Clock,
+    directory: ArcSwap<Directory>,
+    /// Why the store cannot be written at present, if it cannot.
+    trouble: Mutex<Option<String>>,
+    stopped: AtomicBool,
+    /// Requests that wait in the inbox.
+    waiting: AtomicUsize,
+}
+
+/// Requests in the inbox, at most: it is emptied between two commits.
+const INBOX_MAX: usize = 50_000;
+
+impl Engine {
+    /// Recovers every sale from the journal and starts.
+    ///
+    /// # Errors
+    /// A history that cannot be read to its end, or a machine without threads.
+    pub fn start(
+        journal: Arc<dyn Journal>,
+        calls: Box<dyn Calls>,
+        config: Config,
+    ) -> Result<Arc<Self>, StartError> {
+        let (writes, to_write) = mpsc::channel();
+        let (snapshots, to_keep) = mpsc::sync_channel(1);
+        let recovered = sales::recover(journal.as_ref())?;
+        let store_now = Timestamp(journal.now_ms().map_err(ReplayError::Store)?);
+        let clock = Clock::start(store_now.max(recovered.alive_at()));
+        let shared = Arc::new(Shared {
+            inbox: Inbox::default(),
+            clock,
+            directory: ArcSwap::default(),
+            trouble: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+        });
+        let sales =
+            Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);
+        let epoch = journal.epoch().0;
+        let threads = [
+            spawn("maepyo-writer", {
+                let (journal, shared) = (journal.clone(), shared.clone());
+                move || writer::write(journal.as_ref(), &shared, &to_write)
+            })?,
+            spawn("maepyo-snapshots", move || writer::keep(journal.as_ref(), &to_keep))?,
+            spawn("maepyo-engine", move || sales.run())?,
+        ];
+        Ok(Arc::new(Self { shared, threads: Mutex::new(threads.into()), epoch }))
+    }
+
+    /// Which history this is; tokens of another one mean nothing.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Node time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Which sales and performances there are.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        self.shared.directory.load_full()
+    }
+
+    /// Notes that the buyer of a place is there. To be called for every request with a token;
+    /// costs a mark in memory, but for a buyer who was away or is new inside.
+    pub fn saw(&self, sale: &SaleHandle, publication: &Publication, view: &PlaceView) {
+        if sale.saw(publication, view, self.now()) {
+            let entries: Vec<EntryIndex> = vec![view.place.entry];
+            let command = Command::Seen { entries };
+            let request = Request { command, actor: Actor::System, id: 0, instrument: None };
+            let (to, _nobody) = oneshot::channel();
+            // Shed when too many wait: the buyer asks again, and is then seen.
+            let _shed = self.put(sale.stream(), request, to);
+        }
+    }
+
+    /// Submits a command; answers when what was decided is durable.
+    ///
+    /// # Errors
+    /// When this node could not: the answer says whether something may have been written.
+    pub async fn submit(&self, sale: &SaleHandle, request: Request) -> Result<Reply, Failure> {
+        let (to, reply) = oneshot::channel();
+        self.put(sale.stream(), request, to)?;
+        reply.await.unwrap_or(Err(Failure::OutcomeUnknown))
+    }
+
+    fn put(
+        &self,
+        stream: u32,
+        request: Request,
+        to: oneshot::Sender<Result<Reply, Failure>>,
+    ) -> Result<(), Failure> {
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return Err(Failure::Unavailable);
+        }
+        if self.shared.waiting.load(Ordering::Relaxed) >= INBOX_MAX {
+            return Err(Failure::Overloaded);
+        }
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let taken = self.shared.inbox.put(Input::Request { stream, request, to });
+        if taken { Ok(()) } else { Err(Failure::Unavailable) }
+    }
+
+    /// Adds a sale to the catalogue and schedules it. The same sale twice is added once.
+    ///
+    /// # Errors
+    /// What the rules refuse, or that this node could not.
+    pub async fn add_sale(&self, sale: NewSale, id: u64) -> Result<Result<(), Refusal>, Failure> {
+        let (to, reply) = oneshot::channel();
+        let taken = !self.shared.stopped.load(Ordering::Acquire)
+            && self.shared.inbox.put(Input::AddSale { sale: Box::new(sale), id, to });
+        if !taken {
+            return Err(Failure::Unavailable);
+        }
+        reply.await.unwrap_or(Err(Failure::OutcomeUnknown))
+    }
+
+    /// Hands in what the provider answered to a call.
+    pub fn call_finished(&self, stream: u32, payment: PaymentIndex, result: CallResult) {
+        self.shared.inbox.put(Input::CallFinished { stream, payment, result });
+    }
+
+    /// Why commands cannot be served at present, in a plain sentence, if they cannot.
+    ///
+    /// # Panics
+    /// When a thread panicked, which ends the process.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().expect("no thread has panicked").clone()
+    }
+
+    /// Stops: finishes what was accepted, writes a snapshot of every sale, syncs the journal. New
+    /// commands are refused from now on. Blocks until that is done, some 15 s at most.
+    ///
+    /// # Panics
+    /// When a thread panicked, which ends the process.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        self.shared.inbox.put(Input::Stop);
+        let threads: Vec<_> =
+            self.threads.lock().expect("no thread has panicked").drain(..).collect();
+        for thread in threads {
+            thread.join().expect("no thread has panicked");
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Thread)
+}

@@ -1,0 +1,487 @@
+//! The deciding thread: the cores of all sales, the catalogue, and what goes where.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, SyncSender};
+use std::time::Duration;
+
+use domain::catalogue::{Catalogue, CatalogueEvent, Listing};
+use domain::command::Schedule;
+use domain::id::PerformanceId;
+use domain::time::{Millis, Timestamp};
+use domain::{Command, Refusal, Sale};
+use store::codec::{Actor, write_catalogue};
+use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::inbox::Input;
+use super::writer::{Job, Snapshot};
+use crate::core::{Core, Output};
+use crate::directory::Directory;
+use crate::handle::SaleHandle;
+use crate::recovery::{self, CATALOGUE, Recovered, ReplayError};
+use crate::{Calls, Config, Failure, NewSale, Reply, Request};
+
+/// How long stopping waits for what was accepted: longer than a buyer waits for the provider.
+const STOP_WAIT: Millis = 12_000;
+/// How long to wait before a catalogue batch is sent again after a failure.
+const RETRY_AFTER: Millis = 200;
+/// The longest sleep, so that a clock that was slewed is looked at again.
+const SLEEP_MAX: Millis = 1_000;
+
+/// Everything the journal has.
+pub(super) struct AllRecovered {
+    catalogue: Catalogue,
+    catalogue_head: Head,
+    sales: Vec<(Listing, Recovered)>,
+    alive_at: Timestamp,
+}
+
+impl AllRecovered {
+    /// When the store was last written, as far as it says.
+    pub(super) fn alive_at(&self) -> Timestamp {
+        self.alive_at
+    }
+}
+
+fn tell(to: Option<AddedTo>, result: Result<Result<(), Refusal>, Failure>) {
+    if let Some(to) = to {
+        // Whoever has gone away is not told.
+        let _gone = to.send(result);
+    }
+}
+
+/// Reads everything the journal has.
+pub(super) fn recover(journal: &dyn Journal) -> Result<AllRecovered, ReplayError> {
+    let (catalogue, catalogue_head, mut alive_at) = recovery::recover_catalogue(journal)?;
+    alive_at = alive_at.max(Timestamp(journal.last_heartbeat()?.unwrap_or(0)));
+    let mut sales = Vec::new();
+    for listing in catalogue.listings() {
+        let recovered = recovery::recover(journal, StreamId(listing.stream))?;
+        alive_at = alive_at.max(recovered.last_at);
+        sales.push((listing.clone(), recovered));
+    }
+    Ok(AllRecovered { catalogue, catalogue_head, sales, alive_at })
+}
+
+type AddedTo = oneshot::Sender<Result<Result<(), Refusal>, Failure>>;
+
+/// Who waits for a reply.
+#[derive(Debug)]
+enum To {
+    /// Whoever submitted a command.
+    Caller(oneshot::Sender<Result<Reply, Failure>>),
+    /// Whoever added a sale: told once it can be read, not only decided.
+    Adder(Option<AddedTo>),
+}
+
+#[derive(Debug)]
+struct Running {
+    core: Core<To>,
+    handle: Arc<SaleHandle>,
+    default: bool,
+    last_at: Timestamp,
+    wake_at: Timestamp,
+    /// Adders who wait for the publication of this batch.
+    adders: Vec<(u64, Option<AddedTo>)>,
+}
+
+/// A sale that is being added.
+#[derive(Debug)]
+struct Adding {
+    sale: Box<NewSale>,
+    id: u64,
+    /// None once told that the outcome is unknown.
+    to: Option<AddedTo>,
+}
+
+/// All sales of the store.
+pub(super) struct Sales {
+    running: BTreeMap<u32, Running>,
+    catalogue: Catalogue,
+    catalogue_head: Head,
+    catalogue_at: Timestamp,
+    /// The first of these has its catalogue entry in flight.
+    adding: VecDeque<Adding>,
+    adding_in_flight: Option<CatalogueEvent>,
+    catalogue_retry: Option<(Append, Timestamp)>,
+    alive_at: Timestamp,
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    calls: Box<dyn Calls>,
+    writes: Sender<Job>,
+    snapshots: SyncSender<Snapshot>,
+    appends: Vec<Append>,
+    out: Vec<Output<To>>,
+}
+
+impl Sales {
+    pub(super) fn new(
+        recovered: AllRecovered,
+        config: Arc<Config>,
+        shared: Arc<Shared>,
+        calls: Box<dyn Calls>,
+        writes: Sender<Job>,
+        snapshots: SyncSender<Snapshot>,
+    ) -> Self {
+        let AllRecovered { catalogue, catalogue_head, sales, alive_at } = recovered;
+        let mut all = Self {
+            running: BTreeMap::new(),
+            catalogue,
+            catalogue_head,
+            catalogue_at: alive_at,
+            adding: VecDeque::new(),
+            adding_in_flight: None,
+            catalogue_retry: None,
+            alive_at,
+            config,
+            shared,
+            calls,
+            writes,
+            snapshots,
+            appends: Vec::new(),
+            out: Vec::new(),
+        };
+        for (listing, recovered) in sales {
+            all.run_sale(&listing, recovered);
+        }
+        all.list();
+        all
+    }
+
+    fn run_sale(&mut self, listing: &Listing, recovered: Recovered) {
+        let stream = StreamId(listing.stream);
+        let now = self.shared.clock.now();
+        let last_at = recovered.last_at;
+        let core = Core::new(stream, recovered, self.config.clone(), self.alive_at, now);
+        let handle = SaleHandle::new(listing.sale.clone(), listing.stream, core.publication());
+        let running = Running {
+            core,
+            handle: Arc::new(handle),
+            default: listing.default,
+            last_at,
+            wake_at: Timestamp(0),
+            adders: Vec::new(),
+        };
+        self.running.insert(listing.stream, running);
+    }
+
+    /// Shows readers which sales there are.
+    fn list(&self) {
+        let sales = self.running.values().map(|sale| (sale.handle.clone(), sale.default));
+        self.shared.directory.store(Arc::new(Directory::of(sales)));
+    }
+
+    /// Decides until told to stop.
+    pub(super) fn run(mut self) {
+        let mut inputs = Vec::new();
+        let mut stop_at = None;
+        loop {
+            let now = self.shared.clock.now();
+            let patience = self.wake_at(now, stop_at).since(now).min(SLEEP_MAX);
+            self.shared.inbox.take(&mut inputs, Duration::from_millis(patience));
+            let now = self.shared.clock.now();
+            for input in inputs.drain(..) {
+                if let Input::Stop = input {
+                    stop_at.get_or_insert(now.plus(STOP_WAIT));
+                } else {
+                    self.input(input, now);
+                }
+            }
+            self.advance(now);
+            let idle = self.adding.is_empty() && self.running.values().all(|s| s.core.is_idle());
+            if stop_at.is_some_and(|stop_at| idle || now >= stop_at) {
+                self.end();
+                return;
+            }
+        }
+    }
+
+    fn wake_at(&self, now: Timestamp, stop_at: Option<Timestamp>) -> Timestamp {
+        let sales = self.running.values().map(|sale| sale.wake_at);
+        let retry = self.catalogue_retry.as_ref().map(|(_, at)| *at);
+        sales.chain(stop_at).chain(retry).min().unwrap_or(now.plus(SLEEP_MAX))
+    }
+
+    fn input(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Request { stream, request, to } => {
+                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.offer(stream, request, To::Caller(to), now);
+            }
+            Input::AddSale { sale, id, to } => {
+                self.adding.push_back(Adding { sale, id, to: Some(to) });
+                self.add_next(now);
+            }
+            Input::Appended { appends, result } => self.appended(appends, result, now),
+            Input::Heartbeat { at } => {
+                self.alive_at = at;
+                self.running.values_mut().for_each(|sale| sale.core.heartbeat(at));
+            }
+            Input::CallFinished { stream, payment, result } => {
+                if let Some(sale) = self.running.get_mut(&stream) {
+                    sale.core.call_finished(payment, result, now);
+                    sale.wake_at = now;
+                }
+            }
+            Input::Batches { stream, batches } => self.caught_up(stream, batches, now),
+            Input::Stop => {}
+        }
+    }
+
+    fn offer(&mut self, stream: u32, request: Request, to: To, now: Timestamp) {
+        let Some(sale) = self.running.get_mut(&stream) else { return };
+        sale.core.offer(request, to, now, &mut self.out);
+        sale.wake_at = now;
+        if !self.out.is_empty() {
+            self.put_out(stream);
+        }
+    }
+
+    fn appended(
+        &mut self,
+        appends: Vec<Append>,
+        result: Result<Vec<Appended>, store::StoreError>,
+        now: Timestamp,
+    ) {
+        let answers = match result {
+            Ok(answers) => answers.into_iter().map(Some).collect(),
+            Err(_unknown) => vec![None; appends.len()],
+        };
+        for (append, answer) in appends.into_iter().zip(answers) {
+            let stream = append.stream;
+            if stream == CATALOGUE {
+                self.catalogue_appended(append, answer, now);
+                continue;
+            }
+            let Some(sale) = self.running.get_mut(&stream.0) else { continue };
+            sale.wake_at = now;
+            match answer {
+                Some(Appended::Appended | Appended::AlreadyThere) => {
+                    sale.last_at = Timestamp(append.batch.at_ms);
+                    sale.core.appended(now, &mut self.out);
+                }
+                Some(Appended::Conflict { .. }) => sale.core.conflict(&mut self.out),
+                None => sale.core.append_failed(append, now),
+            }
+            self.put_out(stream.0);
+        }
+    }
+
+    fn caught_up(
+        &mut self,
+        stream: u32,
+        batches: Result<Vec<Batch>, store::StoreError>,
+        now: Timestamp,
+    ) {
+        let Some(sale) = self.running.get_mut(&stream) else { return };
+        match batches {
+            Ok(batches) => {
+                if let Err(reason) = sale.core.caught_up(&batches, now, &mut self.out) {
+                    tracing::error!(stream, reason, "a foreign batch cannot be read; stopping");
+                    std::process::abort();
+                }
+                sale.wake_at = now;
+                self.put_out(stream);
+            }
+            Err(error) => {
+                tracing::warn!(stream, %error, "cannot catch up; trying again");
+                let (_, after) = sale.core.snapshot();
+                let _ended = self.writes.send(Job::CatchUp { stream, after });
+            }
+        }
+    }
+
+    /// Lets every core that has something to do advance, and sends what they want appended as one
+    /// commit.
+    fn advance(&mut self, now: Timestamp) {
+        let due: Vec<u32> = self
+            .running
+            .iter()
+            .filter(|(_, sale)| sale.wake_at <= now)
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in due {
+            let sale = self.running.get_mut(&stream).expect("it was just found");
+            sale.core.advance(now, &mut self.out);
+            self.put_out(stream);
+            let sale = self.running.get_mut(&stream).expect("it was just found");
+            sale.wake_at = sale.core.next_wake(now);
+        }
+        if let Some((append, _)) = self.catalogue_retry.take_if(|(_, at)| *at <= now) {
+            self.appends.push(append);
+        }
+        if !self.appends.is_empty() {
+            // The writer ends only after this thread told it to.
+            let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
+        }
+    }
+
+    /// Does what a core wants done.
+    fn put_out(&mut self, stream: u32) {
+        let mut out = std::mem::take(&mut self.out);
+        for output in out.drain(..) {
+            let sale = self.running.get_mut(&stream).expect("a running sale");
+            match output {
+                Output::Append(append) => self.appends.push(append),
+                Output::Reply { to: To::Caller(to), entry, result } => {
+                    if let (Some(entry), Ok(reply)) = (entry, &result) {
+                        sale.handle.answered(entry, reply.as_of);
+                    }
+                    // A caller who has gone away is not told.
+                    let _gone = to.send(result);
+                }
+                Output::Reply { to: To::Adder(to), result, .. } => match result {
+                    Ok(Reply { as_of, answer: Ok(_) }) => {
+                        if sale.handle.publication().as_of >= as_of {
+                            tell(to, Ok(Ok(())));
+                        } else {
+                            sale.adders.push((as_of, to));
+                        }
+                    }
+                    Ok(Reply { answer: Err(refusal), .. }) => {
+                        tell(to, Ok(Err(refusal)));
+                    }
+                    Err(failure) => tell(to, Err(failure)),
+                },
+                Output::Publish(publication) => {
+                    let as_of = publication.as_of;
+                    let new = sale.handle.publication().sale.hall().is_none();
+                    sale.handle.publish(publication);
+                    let adders = std::mem::take(&mut sale.adders);
+                    let (told, waiting): (Vec<_>, Vec<_>) =
+                        adders.into_iter().partition(|(at, _)| *at <= as_of);
+                    sale.adders = waiting;
+                    if new {
+                        self.list();
+                    }
+                    for (_, to) in told {
+                        tell(to, Ok(Ok(())));
+                    }
+                }
+                Output::Call(call) => self.calls.begin(call),
+                Output::CatchUp { after } => {
+                    let _ended = self.writes.send(Job::CatchUp { stream, after });
+                }
+                Output::Snapshot { sale: state, head } => {
+                    let last_at = sale.last_at;
+                    let snapshot =
+                        Snapshot { stream: StreamId(stream), head, last_at, sale: state };
+                    if self.snapshots.try_send(snapshot).is_err() {
+                        tracing::debug!(
+                            stream,
+                            "a snapshot is being written; the next one is due later"
+                        );
+                    }
+                }
+            }
+        }
+        self.out = out;
+    }
+
+    /// Begins to add the first sale that waits, unless one is on its way.
+    fn add_next(&mut self, now: Timestamp) {
+        while self.adding_in_flight.is_none() {
+            let Some(adding) = self.adding.front() else { return };
+            match self.decide_add(&adding.sale.schedule, adding.sale.default, now) {
+                Err(refusal) => {
+                    let adding = self.adding.pop_front().expect("a front");
+                    tell(adding.to, Ok(Err(refusal)));
+                }
+                Ok(None) => self.schedule_first(now),
+                Ok(Some(event)) => {
+                    let at = now.max(self.catalogue_at);
+                    let number = self.catalogue_head.number + 1;
+                    let batch = Batch {
+                        number,
+                        id: BatchId(u128::from(self.config.node) << 64 | u128::from(number)),
+                        previous: self.catalogue_head.id,
+                        at_ms: at.0,
+                        body: write_catalogue(&event),
+                    };
+                    self.appends.push(Append { stream: CATALOGUE, batch });
+                    self.adding_in_flight = Some(event);
+                }
+            }
+        }
+    }
+
+    fn decide_add(
+        &self,
+        schedule: &Schedule,
+        default: bool,
+        now: Timestamp,
+    ) -> Result<Option<CatalogueEvent>, Refusal> {
+        let performances: Vec<PerformanceId> =
+            schedule.plan.performances.iter().map(|p| p.id.clone()).collect();
+        let event = self.catalogue.decide_add(&schedule.sale, &performances, default)?;
+        if event.is_some() {
+            // What the sale itself would refuse must not enter the catalogue.
+            Sale::default().decide(&Command::Schedule(Box::new(schedule.clone())), now)?;
+        }
+        Ok(event)
+    }
+
+    /// The first sale that waits is in the catalogue: schedules it.
+    fn schedule_first(&mut self, now: Timestamp) {
+        let Adding { sale, id, to } = self.adding.pop_front().expect("a sale that is being added");
+        let listing = self.catalogue.find(&sale.schedule.sale).expect("it was just listed");
+        let stream = listing.stream;
+        let command = Command::Schedule(Box::new(sale.schedule));
+        let request = Request { command, actor: Actor::Operator, id, instrument: None };
+        self.offer(stream, request, To::Adder(to), now);
+    }
+
+    fn catalogue_appended(&mut self, append: Append, answer: Option<Appended>, now: Timestamp) {
+        match answer {
+            Some(Appended::Appended | Appended::AlreadyThere) => {
+                let event = self.adding_in_flight.take().expect("a catalogue event in flight");
+                self.catalogue_head = append.batch.head();
+                self.catalogue_at = Timestamp(append.batch.at_ms);
+                self.catalogue.evolve(&event);
+                let CatalogueEvent::SaleAdded(listing) = event;
+                let recovered = Recovered {
+                    sale: Sale::default(),
+                    head: Head::EMPTY,
+                    last_at: self.catalogue_at,
+                    events_since_snapshot: 0,
+                };
+                self.run_sale(&listing, recovered);
+                self.schedule_first(now);
+                self.add_next(now);
+            }
+            Some(Appended::Conflict { .. }) => {
+                // One process writes an embedded store; several nodes will follow the catalogue.
+                tracing::error!("somebody else wrote the catalogue; stopping");
+                std::process::abort();
+            }
+            None => {
+                // Never guessed: the same batch is sent again until the answer is definite.
+                for adding in &mut self.adding {
+                    tell(adding.to.take(), Err(Failure::OutcomeUnknown));
+                }
+                self.catalogue_retry = Some((append, now.plus(RETRY_AFTER)));
+            }
+        }
+    }
+
+    /// The last words: a snapshot of every sale, and the journal synced.
+    fn end(self) {
+        self.shared.inbox.close();
+        for (stream, sale) in &self.running {
+            let (state, head) = sale.core.snapshot();
+            if head != Head::EMPTY {
+                let snapshot = Snapshot {
+                    stream: StreamId(*stream),
+                    head,
+                    last_at: sale.last_at,
+                    sale: state,
+                };
+                let _ended = self.snapshots.send(snapshot);
+            }
+        }
+        let _ended = self.writes.send(Job::Stop);
+    }
+}

@@ -1,0 +1,132 @@
+//! The threads that wait for the disk: one for the journal, one for snapshots.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use domain::Sale;
+use domain::time::{Millis, Timestamp};
+use store::{Append, Head, Journal, StreamId};
+
+use super::Shared;
+use super::inbox::Input;
+use crate::recovery::encode_snapshot;
+
+/// How often the store-wide heartbeat is written.
+const HEARTBEAT_EVERY: Millis = 2_000;
+/// Bytes read when a core catches up, at a time.
+const CATCH_UP_BYTES: usize = 16 << 20;
+
+/// Something for the writer.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// One append each of several sales.
+    Append(Vec<Append>),
+    /// Read what stands in a stream behind `after`.
+    CatchUp { stream: u32, after: Head },
+    /// Sync, and end.
+    Stop,
+}
+
+/// Something for the snapshot thread.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) stream: StreamId,
+    pub(super) head: Head,
+    pub(super) last_at: Timestamp,
+    pub(super) sale: Sale,
+}
+
+/// Writes until told to stop: all appends that wait as one commit, and the heartbeat.
+pub(super) fn write(journal: &dyn Journal, shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+    let mut beat_at = Timestamp::default();
+    loop {
+        let now = shared.clock.now();
+        if now >= beat_at {
+            beat(journal, shared, now);
+            if let Ok(store_now) = journal.now_ms() {
+                shared.clock.steer(Timestamp(store_now));
+            }
+            beat_at = now.plus(HEARTBEAT_EVERY);
+        }
+        let patience = Duration::from_millis(beat_at.since(now));
+        let mut next = match jobs.recv_timeout(patience) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let mut appends = Vec::new();
+        while let Some(job) = next {
+            match job {
+                Job::Append(more) => appends.extend(more),
+                Job::CatchUp { stream, after } => {
+                    let batches = read_on(journal, StreamId(stream), after);
+                    shared.inbox.put(Input::Batches { stream, batches });
+                }
+                Job::Stop => {
+                    append(journal, shared, appends);
+                    if let Err(error) = journal.sync() {
+                        tracing::error!(%error, "the journal could not be synced at the end");
+                    }
+                    return;
+                }
+            }
+            next = jobs.try_recv().ok();
+        }
+        append(journal, shared, appends);
+    }
+}
+
+fn append(journal: &dyn Journal, shared: &Shared, appends: Vec<Append>) {
+    if appends.is_empty() {
+        return;
+    }
+    let result = journal.append(&appends);
+    told(shared, result.as_ref().err());
+    shared.inbox.put(Input::Appended { appends, result });
+}
+
+fn beat(journal: &dyn Journal, shared: &Shared, now: Timestamp) {
+    let result = journal.heartbeat(now.0);
+    told(shared, result.as_ref().err());
+    if result.is_ok() {
+        shared.inbox.put(Input::Heartbeat { at: now });
+    }
+}
+
+/// Keeps why the store cannot be written, and says so once when that begins or ends.
+fn told(shared: &Shared, error: Option<&store::StoreError>) {
+    let mut trouble = shared.trouble.lock().expect("no thread has panicked");
+    match (error, trouble.is_some()) {
+        (Some(error), false) => tracing::error!(%error, "the store cannot be written"),
+        (None, true) => tracing::info!("the store can be written again"),
+        (Some(_), true) | (None, false) => {}
+    }
+    *trouble = error.map(ToString::to_string);
+}
+
+fn read_on(
+    journal: &dyn Journal,
+    stream: StreamId,
+    mut after: Head,
+) -> Result<Vec<store::Batch>, store::StoreError> {
+    let mut all = Vec::new();
+    loop {
+        let more = journal.read(stream, after, CATCH_UP_BYTES)?;
+        let Some(last) = more.last() else { return Ok(all) };
+        after = last.head();
+        all.extend(more);
+    }
+}
+
+/// Writes snapshots until nobody asks for any more.
+pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
+    for Snapshot { stream, head, last_at, sale } in snapshots {
+        let bytes = encode_snapshot(&sale, last_at);
+        drop(sale);
+        match journal.save_snapshot(stream, head, &bytes) {
+            Ok(()) => tracing::debug!(%stream, %head, bytes = bytes.len(), "snapshot written"),
+            Err(error) => tracing::warn!(%stream, %error, "a snapshot could not be written"),
+        }
+    }
+}

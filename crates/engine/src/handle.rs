@@ -1,0 +1,124 @@
+//! What readers hold of a sale: its newest publication.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use domain::Sale;
+use domain::id::{EntryIndex, SaleId};
+use domain::sale::{PlaceView, Status};
+use domain::time::Timestamp;
+use tokio::sync::watch;
+
+use crate::seconds;
+use crate::seen::SeenTable;
+
+/// A durable state of one sale, for reading. It never changes.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The state.
+    pub sale: Sale,
+    /// The number of the batch after which it is the state.
+    pub as_of: u64,
+    /// Admissions per second, of late; none when too few were seen to say.
+    pub pace: Option<f64>,
+    pub(crate) seen: SeenTable,
+}
+
+/// Slots for the reads that must wait for a publication; more buyers than slots share them, which
+/// costs them a wait they did not need, of 20 ms at most.
+const SLOTS: usize = 4096;
+
+/// One sale, for readers and for those who submit commands.
+#[derive(Debug)]
+pub struct SaleHandle {
+    id: SaleId,
+    stream: u32,
+    publication: ArcSwap<Publication>,
+    as_of: watch::Sender<u64>,
+    /// For each slot, the batch after which somebody's write was answered last.
+    written: Box<[AtomicU64]>,
+}
+
+impl SaleHandle {
+    /// A handle that shows `publication`. The driver makes one for each sale, and a simulator for
+    /// each core that it drives.
+    #[must_use]
+    pub fn new(id: SaleId, stream: u32, publication: Publication) -> Self {
+        Self {
+            id,
+            stream,
+            as_of: watch::Sender::new(publication.as_of),
+            publication: ArcSwap::from_pointee(publication),
+            written: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// The sale's name.
+    #[must_use]
+    pub fn id(&self) -> &SaleId {
+        &self.id
+    }
+
+    /// The number of the sale's stream in the journal.
+    #[must_use]
+    pub fn stream(&self) -> u32 {
+        self.stream
+    }
+
+    /// The newest publication.
+    #[must_use]
+    pub fn publication(&self) -> Guard<Arc<Publication>> {
+        self.publication.load()
+    }
+
+    /// The newest publication, at least as new as what this buyer was last answered: people read
+    /// their own writes. Waits 20 ms at most, and only then.
+    pub async fn read(&self, entry: EntryIndex) -> Guard<Arc<Publication>> {
+        let needed = self.slot(entry).load(Ordering::Acquire);
+        let publication = self.publication.load();
+        if publication.as_of >= needed {
+            return publication;
+        }
+        // The sender lives in `self`, so waiting ends only with the publication.
+        let _ = self.as_of.subscribe().wait_for(|as_of| *as_of >= needed).await;
+        self.publication.load()
+    }
+
+    /// Shows a newer publication, and wakes those whose read waits for it.
+    pub fn publish(&self, publication: Publication) {
+        let as_of = publication.as_of;
+        self.publication.store(Arc::new(publication));
+        self.as_of.send_replace(as_of);
+    }
+
+    /// Notes that a buyer was answered from the state after batch `as_of`.
+    pub fn answered(&self, entry: EntryIndex, as_of: u64) {
+        self.slot(entry).fetch_max(as_of, Ordering::Release);
+    }
+
+    /// Notes that the buyer of a place is there. Says whether the engine must be told at once, for
+    /// it changes what the buyer may expect: one who is away, or admitted and not yet seen.
+    #[must_use]
+    pub fn saw(&self, publication: &Publication, view: &PlaceView, now: Timestamp) -> bool {
+        let entry = view.place.entry;
+        if !publication.seen.mark(entry, seconds(&publication.sale, now)) {
+            return false;
+        }
+        match view.status {
+            Status::Waiting { away } => away,
+            Status::Admitted { .. } => publication
+                .sale
+                .visit_of_entry(entry)
+                .is_some_and(|visit| visit.arrive_until.is_some()),
+            Status::Holding { .. }
+            | Status::Paying { .. }
+            | Status::Done { .. }
+            | Status::Ended { .. } => false,
+        }
+    }
+
+    fn slot(&self, entry: EntryIndex) -> &AtomicU64 {
+        &self.written[entry.at() % SLOTS]
+    }
+}

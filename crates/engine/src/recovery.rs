@@ -1,0 +1,174 @@
+//! From the journal back to a state: the newest snapshot, then every batch after it.
+
+use domain::Sale;
+use domain::catalogue::Catalogue;
+use domain::time::Timestamp;
+use store::codec::{Record, read_catalogue, read_records};
+use store::{Batch, Head, Journal, StoreError, StreamId};
+
+/// The catalogue's stream.
+pub(crate) const CATALOGUE: StreamId = StreamId(0);
+
+/// Bytes read from the journal at a time.
+const READ_BYTES: usize = 4 << 20;
+
+/// A sale as the journal has it.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The state.
+    pub sale: Sale,
+    /// The last batch.
+    pub head: Head,
+    /// When that was.
+    pub last_at: Timestamp,
+    /// Events after the snapshot that was used.
+    pub events_since_snapshot: u64,
+}
+
+/// Why a stream cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The store could not be read, or is damaged.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A batch does not say what this version understands.
+    #[error("batch {number} of stream {stream} cannot be read: {reason}")]
+    Unreadable {
+        /// The stream's number.
+        stream: u32,
+        /// The batch's number.
+        number: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One batch of a replay: what it says, and the state after it.
+#[derive(Debug)]
+pub struct Replayed<'a> {
+    /// The batch.
+    pub batch: &'a Batch,
+    /// What it says.
+    pub records: &'a [Record],
+    /// The state after it.
+    pub sale: &'a Sale,
+}
+
+/// Replays a sale's whole history, without snapshots, showing each batch to `each`.
+///
+/// # Errors
+/// Why it cannot be read to its end.
+pub fn replay(
+    journal: &dyn Journal,
+    stream: StreamId,
+    mut each: impl FnMut(Replayed<'_>),
+) -> Result<Recovered, ReplayError> {
+    let mut recovered = Recovered {
+        sale: Sale::default(),
+        head: Head::EMPTY,
+        last_at: Timestamp::default(),
+        events_since_snapshot: 0,
+    };
+    go_on(journal, stream, &mut recovered, &mut each)?;
+    Ok(recovered)
+}
+
+/// A sale's state from its newest readable snapshot and what came after.
+///
+/// # Errors
+/// Why its history cannot be read to its end.
+pub fn recover(journal: &dyn Journal, stream: StreamId) -> Result<Recovered, ReplayError> {
+    let mut recovered = Recovered {
+        sale: Sale::default(),
+        head: Head::EMPTY,
+        last_at: Timestamp::default(),
+        events_since_snapshot: 0,
+    };
+    if let Some((head, bytes)) = journal.load_snapshot(stream)? {
+        match decode_snapshot(&bytes) {
+            Ok((last_at, sale)) => {
+                (recovered.sale, recovered.head, recovered.last_at) = (sale, head, last_at);
+            }
+            Err(reason) => {
+                tracing::warn!(%stream, %reason, "a snapshot cannot be read; replaying everything");
+            }
+        }
+    }
+    go_on(journal, stream, &mut recovered, &mut |_| {})?;
+    Ok(recovered)
+}
+
+fn go_on(
+    journal: &dyn Journal,
+    stream: StreamId,
+    recovered: &mut Recovered,
+    each: &mut dyn FnMut(Replayed<'_>),
+) -> Result<(), ReplayError> {
+    loop {
+        let batches = journal.read(stream, recovered.head, READ_BYTES)?;
+        if batches.is_empty() {
+            return Ok(());
+        }
+        for batch in &batches {
+            let records = read_records(&batch.body).map_err(|error| ReplayError::Unreadable {
+                stream: stream.0,
+                number: batch.number,
+                reason: error.to_string(),
+            })?;
+            for event in records.iter().flat_map(|record| &record.events) {
+                recovered.sale.evolve(event);
+                recovered.events_since_snapshot += 1;
+            }
+            recovered.head = batch.head();
+            recovered.last_at = Timestamp(batch.at_ms);
+            each(Replayed { batch, records: &records, sale: &recovered.sale });
+        }
+    }
+}
+
+/// Applies one batch to a state.
+pub(crate) fn apply(sale: &mut Sale, batch: &Batch) -> Result<(), String> {
+    for record in read_records(&batch.body).map_err(|error| error.to_string())? {
+        record.events.iter().for_each(|event| sale.evolve(event));
+    }
+    Ok(())
+}
+
+/// The catalogue and its last batch.
+///
+/// # Errors
+/// Why its history cannot be read to its end.
+pub fn recover_catalogue(
+    journal: &dyn Journal,
+) -> Result<(Catalogue, Head, Timestamp), ReplayError> {
+    let (mut catalogue, mut head, mut last_at) = (Catalogue::default(), Head::EMPTY, Timestamp(0));
+    loop {
+        let batches = journal.read(CATALOGUE, head, READ_BYTES)?;
+        if batches.is_empty() {
+            return Ok((catalogue, head, last_at));
+        }
+        for batch in &batches {
+            let events = read_catalogue(&batch.body).map_err(|error| ReplayError::Unreadable {
+                stream: CATALOGUE.0,
+                number: batch.number,
+                reason: error.to_string(),
+            })?;
+            events.iter().for_each(|event| catalogue.evolve(event));
+            (head, last_at) = (batch.head(), Timestamp(batch.at_ms));
+        }
+    }
+}
+
+/// A state as the bytes of a snapshot, from which [`recover`] goes on; `last_at` is the time of its
+/// last batch.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
+#[must_use]
+pub fn encode_snapshot(sale: &Sale, last_at: Timestamp) -> Vec<u8> {
+    minicbor::to_vec((last_at, sale)).expect("writing to memory does not fail")
+}
+
+fn decode_snapshot(bytes: &[u8]) -> Result<(Timestamp, Sale), String> {
+    minicbor::decode(bytes).map_err(|error| error.to_string())
+}

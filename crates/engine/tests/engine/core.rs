@@ -1,0 +1,292 @@
+//! The core by itself, in virtual time: what may leave when, and what happens when the store or the
+//! provider fails. Callers are numbers.
+
+use crate::desk::{Desk, hold, join, pay};
+use domain::command::PaymentOutcome;
+use domain::event::Event;
+use domain::id::SeatIndex;
+use domain::payment::PaymentState;
+use domain::refusal::Refusal;
+use domain::reservation::{EndReason, ReservationState};
+use domain::sale::Status;
+use engine::{Answer, Call, CallResult, Failure};
+use store::codec::read_records;
+
+#[test]
+fn nobody_is_answered_before_the_batch_is_durable() {
+    let mut desk = Desk::open(1);
+    desk.offer(1, join(1));
+    let append = desk.advance().append();
+    assert!(desk.replies.is_empty(), "the join is decided, not durable");
+    desk.appended(append);
+    let Answer::Place { view, created: true } = desk.answer(1) else { panic!("a new place") };
+    assert!(matches!(view.status, Status::Admitted { .. }));
+    assert_eq!(desk.published().as_of, desk.tip());
+}
+
+#[test]
+fn a_refusal_waits_for_the_batch_it_was_decided_after() {
+    let mut desk = Desk::open(2);
+    let (ann, bob) = (desk.admit(1), desk.admit(2));
+    desk.offer(3, hold(ann, 3, &[0]));
+    desk.offer(4, hold(bob, 4, &[0]));
+    let append = desk.advance().append();
+    assert!(desk.replies.is_empty(), "bob's refusal rests on ann's hold");
+    desk.appended(append);
+    assert!(matches!(desk.answer(3), Answer::Reservation { .. }));
+    assert_eq!(desk.refusal(4), Refusal::SeatTaken { taken: vec![SeatIndex(0)] });
+
+    // With nothing on its way, a refusal is answered at once.
+    desk.offer(5, hold(bob, 5, &[0]));
+    desk.advance();
+    assert_eq!(desk.refusal(5), Refusal::SeatTaken { taken: vec![SeatIndex(0)] });
+}
+
+#[test]
+fn a_refusal_decided_while_a_batch_is_in_flight_waits_for_that_batch() {
+    let mut desk = Desk::open(2);
+    let (ann, bob) = (desk.admit(1), desk.admit(2));
+    desk.offer(3, hold(ann, 3, &[0]));
+    let append = desk.advance().append();
+    desk.offer(4, hold(bob, 4, &[0]));
+    desk.advance();
+    assert!(desk.replies.is_empty());
+    desk.appended(append);
+    assert!(matches!(desk.answer(3), Answer::Reservation { .. }));
+    assert!(matches!(desk.refusal(4), Refusal::SeatTaken { .. }));
+}
+
+#[test]
+fn commands_that_come_while_a_batch_is_in_flight_share_the_next_one() {
+    let mut desk = Desk::open(1);
+    desk.offer(1, join(1));
+    let first = desk.advance().append();
+    for caller in 2..=50 {
+        desk.offer(caller, join(caller));
+        desk.advance();
+        assert!(desk.appends.is_empty(), "one append at a time");
+    }
+    desk.appended(first);
+    let second = desk.advance().append();
+    assert_eq!(read_records(&second.batch.body).unwrap().len(), 49);
+    desk.appended(second);
+    assert_eq!(desk.replies.len(), 50);
+}
+
+#[test]
+fn an_append_that_failed_is_sent_again_unchanged_and_meanwhile_nothing_more_is_accepted() {
+    let mut desk = Desk::open(1);
+    desk.offer(1, join(1));
+    let append = desk.advance().append();
+    desk.failed(append.clone());
+    desk.offer(2, join(2));
+    assert_eq!(desk.failure(2), Failure::Unavailable);
+    desk.pass(200);
+    assert_eq!(desk.advance().append(), append);
+    desk.appended(append);
+    assert!(matches!(desk.answer(1), Answer::Place { .. }));
+}
+
+#[test]
+fn who_waits_too_long_for_an_append_hears_that_the_outcome_is_unknown() {
+    let mut desk = Desk::open(1);
+    desk.offer(1, join(1));
+    let append = desk.advance().append();
+    desk.pass(10_000);
+    desk.advance();
+    assert_eq!(desk.failure(1), Failure::OutcomeUnknown);
+    desk.appended(append);
+    assert!(desk.replies.is_empty(), "nobody is told twice");
+    assert_eq!(desk.published().sale.line().joined(), 1);
+}
+
+#[test]
+fn the_clocks_stand_still_while_the_store_cannot_be_written() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    let append = desk.advance().append();
+    let held_until = desk.now + 300_000;
+    for _ in 0..120 {
+        desk.failed(append.clone());
+        desk.now += 5_000; // No heartbeat is written either.
+        assert_eq!(desk.advance().append(), append);
+    }
+    desk.appended(append);
+    desk.settle();
+    let publication = desk.published();
+    let reservation = publication.sale.reservations().next().unwrap();
+    let ReservationState::Held(until) = reservation.state else { panic!("lost its seats") };
+    let until = publication.sale.clock().node(until).0;
+    assert!((held_until + 595_000..held_until + 605_000).contains(&until), "moved by the outage");
+}
+
+#[test]
+fn a_long_silence_is_journalled_before_anything_that_is_due() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.settle();
+    // The process slept for longer than the hold: no heartbeat, no advance.
+    desk.now += 3_600_000;
+    let batch = desk.advance().append().batch;
+    let events: Vec<Event> =
+        read_records(&batch.body).unwrap().into_iter().flat_map(|record| record.events).collect();
+    assert!(
+        matches!(events[..], [Event::Resumed { gap: 3_599_000..=3_601_000, .. }]),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn on_a_conflict_the_same_commands_are_decided_again() {
+    let mut ours = Desk::open(2);
+    let (ann, bob) = (ours.admit(1), ours.admit(2));
+    let mut theirs = ours.fork();
+    ours.offer(3, hold(ann, 3, &[0]));
+    ours.offer(4, hold(bob, 4, &[1]));
+    let lost = ours.advance().append();
+    ours.offer(5, hold(bob, 5, &[2]));
+    ours.advance();
+
+    theirs.offer(6, hold(bob, 6, &[0]));
+    let won = theirs.advance().append();
+    theirs.appended(won.clone());
+
+    assert_eq!(lost.batch.number, won.batch.number);
+    ours.conflict(std::slice::from_ref(&won.batch));
+    assert!(ours.replies.is_empty(), "nothing was durable");
+    ours.settle();
+    assert_eq!(ours.refusal(3), Refusal::SeatTaken { taken: vec![SeatIndex(0)] });
+    assert!(matches!(ours.refusal(4), Refusal::ReservationExists { .. }));
+    assert!(matches!(ours.refusal(5), Refusal::ReservationExists { .. }));
+    ours.published().sale.check().unwrap();
+}
+
+#[test]
+fn the_provider_is_asked_only_after_the_payment_is_journalled_and_once() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.settle();
+    desk.answer(2);
+    desk.offer(3, pay(ann, 2, 77));
+    let begun = desk.advance().append();
+    assert!(desk.calls.is_empty(), "not before it is durable");
+    desk.appended(begun);
+    let call = desk.calls.pop().unwrap();
+    assert!(matches!(call.call, Call::Charge { .. }));
+    assert!(desk.calls.is_empty());
+    desk.call_finished(call.payment, CallResult::Outcome(PaymentOutcome::Approved));
+    let settled = desk.advance().append();
+    assert!(desk.replies.is_empty(), "not before the result is durable");
+    desk.appended(settled);
+    let Answer::Reservation { view, place } = desk.answer(3) else { panic!("a reservation") };
+    assert_eq!(view.reservation.state, ReservationState::Confirmed);
+    assert!(matches!(place.status, Status::Done { .. }));
+    desk.pass(60_000);
+    desk.settle();
+    assert!(desk.calls.is_empty(), "nothing is open any more");
+}
+
+#[test]
+fn a_silent_provider_leaves_the_payment_pending_and_is_asked_until_it_is_definite() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.settle();
+    desk.offer(3, pay(ann, 2, 77));
+    desk.settle();
+    let charge = desk.calls.pop().unwrap();
+    desk.pass(10_000);
+    desk.settle();
+    let Answer::Reservation { view, .. } = desk.answer(3) else { panic!("pending") };
+    assert_eq!(view.payment.unwrap().state, PaymentState::Unknown);
+
+    desk.call_finished(charge.payment, CallResult::Outcome(PaymentOutcome::Unknown));
+    desk.settle();
+    assert!(matches!(desk.calls.pop().unwrap().call, Call::Find));
+    desk.call_finished(charge.payment, CallResult::Outcome(PaymentOutcome::Unknown));
+    desk.settle();
+    assert!(desk.calls.is_empty(), "not at once again");
+    desk.pass(1_000);
+    desk.settle();
+    assert!(matches!(desk.calls.pop().unwrap().call, Call::Find));
+    desk.call_finished(charge.payment, CallResult::NotFound);
+    desk.settle();
+    assert!(matches!(desk.calls.pop().unwrap().call, Call::Void), "not found is not final");
+    desk.call_finished(charge.payment, CallResult::Voided);
+    desk.settle();
+    let sale = desk.published().sale;
+    let payment = sale.payment(charge.payment).unwrap();
+    assert!(matches!(payment.state, PaymentState::Declined(_)));
+    assert!(desk.calls.is_empty());
+    sale.check().unwrap();
+}
+
+#[test]
+fn money_that_comes_after_a_decline_goes_back_once() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.settle();
+    desk.offer(3, pay(ann, 2, 77));
+    desk.settle();
+    let payment = desk.calls.pop().unwrap().payment;
+    let declined = PaymentOutcome::Declined { reason: "no".into(), retryable: true };
+    desk.call_finished(payment, CallResult::Outcome(declined));
+    desk.settle();
+    assert!(matches!(desk.answer(3), Answer::Reservation { .. }));
+    for _ in 0..2 {
+        desk.call_finished(payment, CallResult::Outcome(PaymentOutcome::Approved));
+        desk.settle();
+    }
+    assert!(matches!(desk.calls.pop().unwrap().call, Call::Refund { .. }));
+    assert!(desk.calls.is_empty());
+    desk.call_finished(payment, CallResult::Refunded);
+    desk.settle();
+    desk.pass(100_000);
+    desk.settle();
+    assert!(desk.calls.is_empty());
+    let takings = desk.published().sale.takings();
+    assert_eq!((takings.approved, takings.confirmed.0), (takings.refunded, 0));
+}
+
+#[test]
+fn joins_are_shed_first() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, join(2));
+    let in_flight = desk.advance().append();
+    for caller in 100..100 + desk.queue_max() {
+        desk.offer(caller, join(caller));
+    }
+    desk.offer(3, join(3));
+    assert_eq!(desk.failure(3), Failure::Overloaded);
+    desk.offer(4, hold(ann, 4, &[0]));
+    desk.appended(in_flight);
+    desk.settle();
+    assert!(matches!(desk.answer(4), Answer::Reservation { .. }));
+}
+
+#[test]
+fn time_alone_ends_a_hold_and_lets_the_next_one_in() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.offer(3, join(3));
+    desk.settle();
+    let held_at = desk.now;
+    while desk.now < held_at + 299_000 {
+        desk.pass(1_000);
+        desk.settle();
+    }
+    assert_eq!(desk.published().sale.seats().counts().held, 1);
+    desk.pass(1_000);
+    desk.settle();
+    let sale = desk.published().sale;
+    assert_eq!(sale.seats().counts().held, 0);
+    let status = |caller: u64| sale.place(desk.entry(caller)).unwrap().status;
+    assert_eq!(status(1), Status::Ended { reason: EndReason::HoldExpired });
+    assert!(matches!(status(3), Status::Waiting { away: true }), "nobody saw the other one");
+}

@@ -1,0 +1,300 @@
+//! A desk: one core, in virtual time, with everything it puts out kept for the test.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::command::{Command, Schedule};
+use domain::id::{
+    EntryIndex, Nonce, PaymentId, PaymentIndex, PerformanceId, Place, ReservationId, SaleId,
+    SeatIndex,
+};
+use domain::limits::Limits;
+use domain::line::JoinKeys;
+use domain::money::{Currency, Money};
+use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+use engine::core::{Core, Output};
+use engine::{
+    Actor, Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
+};
+use store::{Append, Batch, Head, StreamId};
+
+const START: u64 = 1_800_000_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Desk {
+    core: Core<u64>,
+    pub(crate) now: u64,
+    history: Vec<Batch>,
+    pub(crate) replies: BTreeMap<u64, Result<Reply, Failure>>,
+    pub(crate) appends: Vec<Append>,
+    pub(crate) calls: Vec<PendingCall>,
+    publication: Option<Publication>,
+    entries: BTreeMap<u64, EntryIndex>,
+    limits: Limits,
+}
+
+pub(crate) fn join(nonce: u64) -> Command {
+    let nonce = Nonce(u32::try_from(nonce).unwrap());
+    Command::Join { nonce, keys: JoinKeys::default() }
+}
+
+pub(crate) fn hold(place: Place, id: u64, seats: &[u32]) -> Command {
+    Command::Hold {
+        place,
+        performance: None,
+        seats: seats.iter().copied().map(SeatIndex).collect(),
+        expected: None,
+        reservation: ReservationId(id),
+        key: None,
+    }
+}
+
+pub(crate) fn pay(place: Place, reservation: u64, payment: u128) -> Command {
+    Command::BeginPayment {
+        place,
+        reservation: ReservationId(reservation),
+        payment: PaymentId(payment),
+        expected: None,
+        key: None,
+    }
+}
+
+pub(crate) fn schedule(active_limit: u32) -> Schedule {
+    let seats = (1..=10).map(|n| Seat {
+        number: format!("A{n}").into(),
+        grade: 0,
+        x: n * 50,
+        y: 0,
+        pool: None,
+    });
+    Schedule {
+        sale: SaleId::parse("demo").unwrap(),
+        plan: Plan {
+            currency: Currency::KRW,
+            time_zone: "Asia/Seoul".into(),
+            pools: vec![],
+            performances: vec![Performance {
+                id: PerformanceId::parse("demo-1").unwrap(),
+                title: "Demo".into(),
+                venue: "Hall".into(),
+                date: jiff::civil::date(2027, 1, 1),
+                starts_at: Timestamp(START + 86_400_000),
+                grades: vec![Grade { name: "R".into(), price: Money(100) }],
+                sections: vec![Section {
+                    name: "1F".into(),
+                    rows: vec![Row { name: "A".into(), seats: seats.collect() }],
+                }],
+            }],
+        },
+        limits: Limits { active_limit, ..Limits::default() },
+        opens_at: Timestamp(START),
+        closes_at: None,
+    }
+}
+
+impl Desk {
+    /// A sale of ten seats that has just opened.
+    pub(crate) fn open(active_limit: u32) -> Self {
+        let recovered = Recovered {
+            sale: domain::Sale::default(),
+            head: Head::EMPTY,
+            last_at: Timestamp(START),
+            events_since_snapshot: 0,
+        };
+        let schedule = schedule(active_limit);
+        let mut desk = Self {
+            core: core(recovered, 1),
+            now: START,
+            history: Vec::new(),
+            replies: BTreeMap::new(),
+            appends: Vec::new(),
+            calls: Vec::new(),
+            publication: None,
+            entries: BTreeMap::new(),
+            limits: schedule.limits,
+        };
+        desk.offer(0, Command::Schedule(Box::new(schedule)));
+        desk.settle();
+        assert_eq!(desk.answer(0), Answer::Done);
+        desk
+    }
+
+    /// Another node on the same history.
+    pub(crate) fn fork(&mut self) -> Self {
+        let mut sale = domain::Sale::default();
+        for batch in &self.history {
+            for record in store::codec::read_records(&batch.body).unwrap() {
+                record.events.iter().for_each(|event| sale.evolve(event));
+            }
+        }
+        let recovered = Recovered {
+            sale,
+            head: self.history.last().map_or(Head::EMPTY, Batch::head),
+            last_at: Timestamp(self.now),
+            events_since_snapshot: 0,
+        };
+        Self {
+            core: core(recovered, 2),
+            now: self.now,
+            history: self.history.clone(),
+            replies: BTreeMap::new(),
+            appends: Vec::new(),
+            calls: Vec::new(),
+            publication: None,
+            entries: self.entries.clone(),
+            limits: self.limits,
+        }
+    }
+
+    pub(crate) fn queue_max(&self) -> u64 {
+        Config::default().queue_max[4] as u64
+    }
+
+    pub(crate) fn offer(&mut self, caller: u64, command: Command) {
+        let request = Request { command, actor: Actor::Buyer, id: caller, instrument: None };
+        let mut out = Vec::new();
+        self.core.offer(request, caller, Timestamp(self.now), &mut out);
+        self.keep(out);
+    }
+
+    pub(crate) fn advance(&mut self) -> &mut Self {
+        let mut out = Vec::new();
+        self.core.advance(Timestamp(self.now), &mut out);
+        self.keep(out);
+        self
+    }
+
+    /// The one batch that is to be appended.
+    pub(crate) fn append(&mut self) -> Append {
+        assert_eq!(self.appends.len(), 1);
+        self.appends.pop().unwrap()
+    }
+
+    pub(crate) fn appended(&mut self, append: Append) {
+        let head = self.history.last().map_or(Head::EMPTY, Batch::head);
+        assert_eq!((append.batch.number, append.batch.previous), (head.number + 1, head.id));
+        assert_eq!(append.stream, StreamId(1));
+        self.history.push(append.batch);
+        let mut out = Vec::new();
+        self.core.appended(Timestamp(self.now), &mut out);
+        self.keep(out);
+    }
+
+    pub(crate) fn failed(&mut self, append: Append) {
+        self.core.append_failed(append, Timestamp(self.now));
+    }
+
+    pub(crate) fn conflict(&mut self, newer: &[Batch]) {
+        let mut out = Vec::new();
+        self.core.conflict(&mut out);
+        let [Output::CatchUp { after }] = out[..] else { panic!("{out:?}") };
+        assert_eq!(after, self.history.last().unwrap().head());
+        self.history.extend_from_slice(newer);
+        let mut out = Vec::new();
+        self.core.caught_up(newer, Timestamp(self.now), &mut out).unwrap();
+        self.keep(out);
+    }
+
+    pub(crate) fn call_finished(&mut self, payment: PaymentIndex, result: CallResult) {
+        self.core.call_finished(payment, result, Timestamp(self.now));
+    }
+
+    /// Lets time pass in steps of the heartbeat, the store being written all the while.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let until = self.now + ms;
+        while self.now < until {
+            self.now = until.min(self.now + 2_000);
+            self.core.heartbeat(Timestamp(self.now));
+        }
+    }
+
+    /// Advances and appends until nothing is left to do.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            self.advance();
+            if self.appends.is_empty() {
+                return;
+            }
+            let append = self.append();
+            self.appended(append);
+        }
+    }
+
+    /// Somebody joins and is let in.
+    pub(crate) fn admit(&mut self, caller: u64) -> Place {
+        self.offer(caller, join(caller));
+        self.settle();
+        let Answer::Place { view, .. } = self.answer(caller) else { panic!("no place") };
+        assert!(matches!(view.status, domain::sale::Status::Admitted { .. }));
+        self.entries.insert(caller, view.place.entry);
+        view.place
+    }
+
+    pub(crate) fn answer(&mut self, caller: u64) -> Answer {
+        let reply = self.replies.remove(&caller).expect("a reply").expect("an answer");
+        let answer = reply.answer.expect("no refusal");
+        if let Answer::Place { view, .. } = &answer {
+            self.entries.insert(caller, view.place.entry);
+        }
+        answer
+    }
+
+    pub(crate) fn refusal(&mut self, caller: u64) -> Refusal {
+        let reply = self.replies.remove(&caller).expect("a reply").expect("an answer");
+        reply.answer.expect_err("a refusal")
+    }
+
+    pub(crate) fn failure(&mut self, caller: u64) -> Failure {
+        self.replies.remove(&caller).expect("a reply").expect_err("a failure")
+    }
+
+    pub(crate) fn entry(&self, caller: u64) -> EntryIndex {
+        match self.entries.get(&caller) {
+            Some(entry) => *entry,
+            None => {
+                let Some(Ok(Reply { answer: Ok(Answer::Place { view, .. }), .. })) =
+                    self.replies.get(&caller)
+                else {
+                    panic!("caller {caller} has no place")
+                };
+                view.place.entry
+            }
+        }
+    }
+
+    pub(crate) fn tip(&self) -> u64 {
+        self.history.len() as u64
+    }
+
+    pub(crate) fn published(&self) -> Publication {
+        self.publication.clone().expect("a publication")
+    }
+
+    fn keep(&mut self, out: Vec<Output<u64>>) {
+        for output in out {
+            match output {
+                Output::Append(append) => self.appends.push(append),
+                Output::Reply { to, result, .. } => {
+                    if let Ok(reply) = &result {
+                        assert!(reply.as_of <= self.tip(), "an answer before its batch is durable");
+                    }
+                    assert!(self.replies.insert(to, result).is_none(), "told twice");
+                }
+                Output::Publish(publication) => {
+                    assert!(publication.as_of <= self.tip(), "published before it is durable");
+                    publication.sale.check().unwrap();
+                    self.publication = Some(publication);
+                }
+                Output::Call(call) => self.calls.push(call),
+                Output::CatchUp { .. } | Output::Snapshot { .. } => {}
+            }
+        }
+    }
+}
+
+fn core(recovered: Recovered, node: u64) -> Core<u64> {
+    let config = Arc::new(Config { node, ..Config::default() });
+    Core::new(StreamId(1), recovered, config, Timestamp(START), Timestamp(START))
+}

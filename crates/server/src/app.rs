@@ -1,0 +1,20 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use engine::Engine;
+
+use crate::token::Keyring;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// Decides, and publishes what is to be read.
+    pub(crate) engine: Arc<Engine>,
+    /// Signs and verifies tokens.
+    pub(crate) keyring: Keyring,
+    /// Which history tokens are for.
+    pub(crate) epoch: u64,
+    /// How long a queue token is valid, in seconds.
+    pub(crate) token_ttl_s: u64,
+}

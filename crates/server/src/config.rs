@@ -1,0 +1,374 @@
+//! What the command line and the environment say, and the program's exit codes.
+//!
+//! Every option is also an environment variable, `--ops-listen` as `MAEPYO_OPS_LISTEN`; the command
+//! line goes first. Secrets come from the environment or from files, never from the command line,
+//! which everybody on the machine can read. A wrong value ends the start with one sentence.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use domain::id::{ReservationId, SaleId};
+
+use crate::ids::parse_short;
+use crate::token::QUEUE_TTL_MAX_S;
+use crate::{journal, log, serve};
+
+/// The keys that sign tokens, instead of the file `token.key`.
+const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
+/// The operators' key, instead of the file `admin.key`.
+const ADMIN_KEY: &str = "MAEPYO_ADMIN_KEY";
+
+/// Runs the program that the command line asks for.
+///
+/// The exit code is 0 when it did what was asked, 1 when it could not (a port in use, a damaged
+/// store, a broken invariant), and 2 when what was asked is wrong.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let outcome = match cli.command {
+        Command::Serve(options) => serve::serve(&options).map(|()| ExitCode::SUCCESS),
+        Command::Journal { command: JournalCommand::Show(options) } => {
+            journal::show(&options).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+    };
+    outcome.unwrap_or_else(|stop| {
+        say(&stop.sentence);
+        stop.code
+    })
+}
+
+/// Why the program ends early: a sentence for whoever started it, without a secret in it.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    sentence: String,
+    code: ExitCode,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "taken as `map_err` hands them over")]
+impl Stop {
+    /// What was asked for is wrong.
+    pub(crate) fn wrong(sentence: impl ToString) -> Self {
+        Self { sentence: sentence.to_string(), code: ExitCode::from(2) }
+    }
+
+    /// It could not be done.
+    pub(crate) fn failed(sentence: impl ToString) -> Self {
+        Self { sentence: sentence.to_string(), code: ExitCode::FAILURE }
+    }
+}
+
+/// maepyo (매표): a concert box office that stays open under a stampede.
+#[derive(Debug, Parser)]
+#[command(
+    name = "maepyo",
+    version,
+    after_help = "\
+The environment: each option is also a variable, such as MAEPYO_DATA for --data. Secrets are only
+there or in files of the data directory: MAEPYO_TOKEN_KEYS (else token.key) and MAEPYO_ADMIN_KEY
+(else admin.key), both made at the first start."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the box office.
+    Serve(Box<ServeOptions>),
+    /// Shows or checks the history, also while the box office runs.
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Prints the history as JSON lines.
+    Show(ShowOptions),
+    /// Replays everything and checks every invariant.
+    Verify(VerifyOptions),
+}
+
+/// How the box office is run.
+#[derive(Debug, Args)]
+pub(crate) struct ServeOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+
+    /// Where buyers reach it.
+    #[arg(long, env = "MAEPYO_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where operators reach it.
+    #[arg(long, env = "MAEPYO_OPS_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    pub(crate) ops_listen: SocketAddr,
+
+    /// Opens two sales to try it out with, a hall of 75 seats and an arena of 12,000.
+    #[arg(long, env = "MAEPYO_DEMO", value_parser = BoolishValueParser::new())]
+    pub(crate) demo: bool,
+
+    /// Takes sandbox payments, which move no money, from other machines too.
+    #[arg(long, env = "MAEPYO_ALLOW_SANDBOX_PAYMENTS", value_parser = BoolishValueParser::new())]
+    pub(crate) allow_sandbox_payments: bool,
+
+    /// Goes on from a history that ends too early, after a restore. For one start; not from the
+    /// environment, for every start with it invalidates all tokens.
+    #[arg(long)]
+    pub(crate) accept_shorter_history: bool,
+
+    /// How logs are written.
+    #[arg(long, env = "MAEPYO_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: log::Format,
+
+    /// What is logged: a level, or a list like `info,maepyo=debug`.
+    #[arg(
+        long, env = "MAEPYO_LOG", value_name = "FILTER", default_value = "info",
+        value_parser = log::parse_filter
+    )]
+    pub(crate) log: String,
+
+    /// Seconds that a queue token is valid.
+    #[arg(
+        long, env = "MAEPYO_TOKEN_TTL", value_name = "SECONDS", default_value_t = QUEUE_TTL_MAX_S,
+        value_parser = clap::value_parser!(u64).range(2..=QUEUE_TTL_MAX_S)
+    )]
+    pub(crate) token_ttl: u64,
+
+    /// Seconds that a request waits for its place on disk.
+    #[arg(
+        long, env = "MAEPYO_APPEND_WAIT_MAX", value_name = "SECONDS", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=60)
+    )]
+    pub(crate) append_wait_max: u64,
+
+    /// Payments at the provider at a time, for each sale.
+    #[arg(
+        long, env = "MAEPYO_PAYMENTS_IN_FLIGHT", value_name = "COUNT", default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    pub(crate) payments_in_flight: u32,
+
+    /// Requests that are answered at a time, on each listener.
+    #[arg(
+        long, env = "MAEPYO_REQUESTS_IN_FLIGHT", value_name = "COUNT", default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) requests_in_flight: u32,
+
+    /// Buyers' connections that are open at a time; others wait to be accepted.
+    #[arg(
+        long, env = "MAEPYO_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) connections: u32,
+
+    /// Seconds after which a connection is closed on which nothing moves.
+    #[arg(
+        long, env = "MAEPYO_IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=3_600)
+    )]
+    pub(crate) idle_timeout: u64,
+
+    /// A proxy, or a network of them, that may say in X-Forwarded-For whom a request is from.
+    #[arg(long, env = "MAEPYO_TRUSTED_PROXY", value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    pub(crate) trusted_proxy: Vec<serve::Network>,
+}
+
+/// Which history is shown, and how much of it.
+#[derive(Debug, Args)]
+pub(crate) struct ShowOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+
+    /// Only this sale.
+    #[arg(long, value_name = "ID", value_parser = parse_sale)]
+    pub(crate) sale: Option<SaleId>,
+
+    /// Only what concerns the buyer of this reservation.
+    #[arg(long, value_name = "ID", value_parser = parse_reservation)]
+    pub(crate) reservation: Option<ReservationId>,
+}
+
+/// Which history is checked.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Args)]
+pub(crate) struct DataDir {
+    /// The directory where everything is kept.
+    #[arg(
+        id = "data",
+        long = "data",
+        env = "MAEPYO_DATA",
+        value_name = "DIR",
+        default_value = "maepyo-data"
+    )]
+    dir: PathBuf,
+}
+
+impl DataDir {
+    /// The directory as the store names it.
+    pub(crate) fn location(&self) -> Result<String, Stop> {
+        let dir = self.dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains("://"));
+        dir.map(|dir| format!("sqlite:{dir}")).ok_or_else(|| {
+            Stop::wrong(format!("--data names a directory; {:?} cannot be one.", self.dir))
+        })
+    }
+
+    /// A file beside the journal.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        Path::new(&self.dir).join(name)
+    }
+}
+
+/// The token keys that the environment gives.
+pub(crate) fn token_keys() -> Result<Option<String>, Stop> {
+    secret(TOKEN_KEYS)
+}
+
+/// The operators' key that the environment gives.
+pub(crate) fn admin_key() -> Result<Option<String>, Stop> {
+    secret(ADMIN_KEY)
+}
+
+fn secret(name: &str) -> Result<Option<String>, Stop> {
+    let text = std::env::var_os(name).map(OsString::into_string).transpose();
+    text.map_err(|_| Stop::wrong(format!("{name} is not text.")))
+}
+
+fn parse_sale(text: &str) -> Result<SaleId, &'static str> {
+    SaleId::parse(text).ok_or("a sale's id is 1 to 64 of a-z, 0-9 and -")
+}
+
+fn parse_reservation(text: &str) -> Result<ReservationId, &'static str> {
+    parse_short(text).map(ReservationId).ok_or("a reservation's id has 13 letters and digits")
+}
+
+/// Shows what was asked for, help or the version, or says in one sentence what is wrong.
+fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Whoever closed the stream does not want to read it.
+        let _ = error.print();
+        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    say(&sentence(error, |name| std::env::var_os(name)));
+    ExitCode::from(2)
+}
+
+/// The first paragraph of what clap says, as a sentence; what follows it is usage and tips.
+fn sentence(error: &clap::Error, environment: impl Fn(&str) -> Option<OsString>) -> String {
+    let rendered = error.render().to_string();
+    let paragraph = rendered.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let words = words.join(" ");
+    let words = words.strip_prefix("error: ").unwrap_or(&words).trim_end_matches('.');
+    match variable(error).filter(|(name, value)| {
+        environment(name).is_some_and(|set| set.to_string_lossy() == value.as_str())
+    }) {
+        Some((name, _)) => format!("{words} (from {name})."),
+        None => format!("{words}."),
+    }
+}
+
+/// The environment variable of the option that has a wrong value, and that value.
+fn variable(error: &clap::Error) -> Option<(String, String)> {
+    let (Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return None;
+    };
+    let name = option.split_whitespace().next()?.strip_prefix("--")?;
+    Some((format!("MAEPYO_{}", name.to_uppercase().replace('-', "_")), value.clone()))
+}
+
+fn say(sentence: &str) {
+    // With nobody to read it there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "maepyo: {sentence}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn refusal(words: &[&str]) -> String {
+        let error = Cli::try_parse_from(words).expect_err("the command line is refused");
+        sentence(&error, |_| None)
+    }
+
+    #[test]
+    fn the_options_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_value_is_one_sentence() {
+        let table = [
+            (&["maepyo", "serve", "--listen", "nowhere"][..], "--listen"),
+            (&["maepyo", "serve", "--listen"], "--listen"),
+            (&["maepyo", "serve", "--log-format", "xml"], "text, json"),
+            (&["maepyo", "serve", "--log", "maepyo=loud"], "--log"),
+            (&["maepyo", "serve", "--token-ttl", "301"], "300"),
+            (&["maepyo", "serve", "--connections", "-1"], "-1"),
+            (&["maepyo", "serve", "--dmeo"], "--dmeo"),
+            (&["maepyo", "sell"], "sell"),
+            (&["maepyo", "journal", "show", "--sale", "No Such"], "1 to 64 of a-z"),
+            (&["maepyo", "journal", "show", "--reservation", "12345"], "13 letters"),
+        ];
+        for (words, expected) in table {
+            let refusal = refusal(words);
+            assert!(refusal.contains(expected), "{refusal}");
+            assert!(refusal.ends_with('.') && !refusal.contains('\n'), "{refusal}");
+            assert!(!refusal.contains("Usage"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        let words = ["maepyo", "serve", "--ops-listen", "nowhere"];
+        let error = Cli::try_parse_from(words).expect_err("not an address");
+        let from_environment = |name: &str| (name == "MAEPYO_OPS_LISTEN").then(|| "nowhere".into());
+        assert!(sentence(&error, from_environment).ends_with("(from MAEPYO_OPS_LISTEN)."));
+        let something_else = |_: &str| Some("127.0.0.1:1".into());
+        assert!(!sentence(&error, something_else).contains("(from"));
+    }
+
+    #[test]
+    fn every_option_of_serve_but_one_is_also_a_variable() {
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").expect("a command");
+        for option in serve.get_arguments().filter(|option| option.get_long() != Some("help")) {
+            let long = option.get_long().expect("all of them have a name");
+            let expected = format!("MAEPYO_{}", long.to_uppercase().replace('-', "_"));
+            let variable = option.get_env().map(|name| name.to_string_lossy().into_owned());
+            let expected = (long != "accept-shorter-history").then_some(expected);
+            assert_eq!(variable, expected, "--{long}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_a_place_for_the_store() {
+        let data = |dir: &str| DataDir { dir: dir.into() };
+        assert_eq!(data("maepyo-data").location().unwrap(), "sqlite:maepyo-data");
+        assert_eq!(data("memory:").location().unwrap(), "sqlite:memory:");
+        assert!(data("").location().is_err());
+        assert!(data("postgres://db").location().is_err());
+    }
+}

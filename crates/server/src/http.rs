@@ -1,0 +1,159 @@
+//! The buyers' calls: which there are, and what each may be refused with.
+//!
+//! All routes stand in one table, each with its operation id, which is its handler's name. What the
+//! calls mean is in `openapi.json`, which is written from the handlers and this table; it is served
+//! at `/openapi.json` and, for people, at `/docs`.
+//!
+//! Deliberately absent: rules (`domain` decides), layers of middleware (`endpoint` is the only
+//! wrapper), and sessions (a token says all).
+
+mod alternatives;
+mod answer;
+mod body;
+mod choice;
+mod desk;
+mod docs;
+mod endpoint;
+#[cfg(test)]
+mod fixture;
+mod health;
+mod idempotency;
+mod joins;
+mod me;
+mod openapi;
+mod pass;
+mod payment;
+mod performances;
+mod plan;
+mod poll;
+mod problem;
+mod queue;
+mod reservation;
+mod reservations;
+mod seat_list;
+mod tickets;
+mod time;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post};
+
+use self::desk::Desks;
+use self::docs::Documents;
+use self::endpoint::{Ask, Endpoint};
+use self::joins::JoinLimiter;
+use crate::app::App;
+
+pub(crate) use self::joins::ClientAddress;
+pub(crate) use self::problem::{Edge, Flaw, Problem};
+pub(crate) use self::time::Utc;
+pub(crate) use self::words::state_word;
+
+/// What is prepared for all requests.
+struct House {
+    app: Arc<App>,
+    desks: Desks,
+    joins: JoinLimiter,
+    documents: Documents,
+}
+
+/// One route: what it answers, and by which codes it may be refused.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    operation_id: &'static str,
+    codes: &'static [&'static str],
+    handler: fn() -> MethodRouter<Arc<House>>,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $module:ident::$handler:ident [$($code:ident)*])+) => {
+        const ROUTES: &[Route] = &[$(
+            Route {
+                method: stringify!($method),
+                path: $path,
+                operation_id: stringify!($handler),
+                codes: &[$(stringify!($code)),*],
+                handler: || $method(Endpoint($module::$handler)),
+            },
+        )+];
+    };
+}
+
+routes! {
+    get    "/performances"                       performances::list_performances
+           [malformed_request performance_not_found]
+    get    "/performances/{performance_id}"      performances::show_performance
+           [performance_not_found]
+    get    "/performances/{performance_id}/plan" performances::show_plan
+           [performance_not_found]
+    get    "/reservations/{date}"                reservations::list_seats
+           [malformed_request token_invalid token_expired performance_not_found section_not_found
+            date_ambiguous]
+    post   "/queue/token"                        queue::join_line
+           [malformed_request idempotency_key_weak token_invalid sale_not_open sale_not_found
+            performance_not_found date_ambiguous queue_full sale_closed sold_out body_too_large
+            unsupported_media_type performance_required wrong_performance idempotency_mismatch
+            rate_limited overloaded unavailable outcome_unknown]
+    get    "/queue/status"                       queue::show_place
+           [token_missing token_invalid token_expired]
+    delete "/queue/token"                        queue::leave_line
+           [token_missing token_invalid token_expired payment_in_progress overloaded unavailable
+            outcome_unknown]
+    post   "/reservations"                       reservations::hold_seats
+           [malformed_request token_missing token_invalid token_expired not_admitted seat_not_found
+            performance_not_found seat_taken reservation_exists price_changed place_ended
+            body_too_large unsupported_media_type no_seats too_many_seats duplicate_seat
+            performance_required wrong_performance idempotency_mismatch overloaded unavailable
+            outcome_unknown]
+    get    "/me/reservations"                    me::list_reservations
+           [token_missing token_invalid token_expired]
+    get    "/me/reservations/{reservation_id}"   me::show_reservation
+           [token_missing token_invalid token_expired reservation_not_found]
+    delete "/me/reservations/{reservation_id}"   me::give_back_seats
+           [token_missing token_invalid token_expired not_admitted reservation_not_found
+            payment_in_progress already_paid reservation_expired place_ended overloaded unavailable
+            outcome_unknown]
+    post   "/payment"                            payment::pay_reservation
+           [malformed_request token_missing token_invalid token_expired payment_declined
+            not_admitted reservation_not_found already_paid price_changed reservation_expired
+            place_ended body_too_large unsupported_media_type idempotency_mismatch overloaded
+            unavailable outcome_unknown]
+    get    "/payments/{payment_id}"              payment::show_payment
+           [token_missing token_invalid token_expired payment_not_found]
+    get    "/openapi.json"                       docs::show_openapi []
+    get    "/docs"                               docs::show_docs []
+    get    "/docs.css"                           docs::show_docs_style []
+    get    "/healthz"                            health::show_health []
+    get    "/readyz"                             health::show_readiness []
+}
+
+/// The public listener's routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let house = Arc::new(House {
+        app,
+        desks: Desks::default(),
+        joins: JoinLimiter::default(),
+        documents: Documents::new(),
+    });
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+        .method_not_allowed_fallback(Endpoint(refuse_method))
+        .fallback(Endpoint(refuse_path))
+        .with_state(house)
+}
+
+async fn refuse_method(_: Ask) -> Result<Response, Problem> {
+    Err(Edge::MethodNotAllowed.into())
+}
+
+async fn refuse_path(_: Ask) -> Result<Response, Problem> {
+    Err(Edge::NotFound.into())
+}
+
+#[cfg(test)]
+mod tests;

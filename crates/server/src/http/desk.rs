@@ -1,0 +1,136 @@
+//! What is prepared for each sale when it is first asked for, because its plan never changes:
+//! texts that many answers contain, the plan as people draw it, the list of free seats.
+
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use domain::Sale;
+use domain::catalogue::SALES_MAX;
+use domain::plan::{Hall, Performance};
+use engine::{Publication, SaleHandle};
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use super::answer::ascii;
+use super::plan::plan_json;
+use super::seat_list::SeatBoard;
+
+/// The desks of all sales, by the number of their stream.
+pub(super) struct Desks(Box<[OnceLock<Arc<Desk>>]>);
+
+/// What is prepared for one sale.
+pub(super) struct Desk {
+    hall: Arc<Hall>,
+    performances: Vec<PerformanceDesk>,
+}
+
+/// What is prepared for one performance.
+pub(super) struct PerformanceDesk {
+    /// The local date at the venue: `2026-05-01`.
+    pub(super) date: String,
+    /// Where its free seats are listed.
+    pub(super) reservations_url: String,
+    /// The lowest price of its seats.
+    pub(super) price_from: u64,
+    /// Its free seats.
+    pub(super) board: SeatBoard,
+    plan: OnceLock<Document>,
+}
+
+/// A body that does not change, and its strong entity tag.
+pub(super) struct Document {
+    /// The body.
+    pub(super) body: Bytes,
+    /// Its tag, quotes included.
+    pub(super) etag: HeaderValue,
+}
+
+impl Default for Desks {
+    fn default() -> Self {
+        Self((0..=SALES_MAX).map(|_| OnceLock::new()).collect())
+    }
+}
+
+impl Desks {
+    /// The desk of a sale.
+    pub(super) fn of(&self, handle: &SaleHandle, publication: &Publication) -> &Arc<Desk> {
+        let stream = usize::try_from(handle.stream()).expect("streams are counted from 1");
+        let desk = self.0.get(stream).expect("the catalogue keeps to its limit");
+        desk.get_or_init(|| {
+            let hall = publication.sale.hall().expect("the directory lists scheduled sales only");
+            Arc::new(Desk::new(hall.clone()))
+        })
+    }
+}
+
+impl Desk {
+    fn new(hall: Arc<Hall>) -> Self {
+        let performances = (0..)
+            .zip(&hall.plan().performances)
+            .map(|(number, performance)| PerformanceDesk::new(&hall, number, performance))
+            .collect();
+        Self { hall, performances }
+    }
+
+    /// The sale's hall.
+    pub(super) fn hall(&self) -> &Arc<Hall> {
+        &self.hall
+    }
+
+    /// What is prepared for a performance of the sale.
+    pub(super) fn performance(&self, number: u16) -> &PerformanceDesk {
+        &self.performances[usize::from(number)]
+    }
+
+    /// Where somebody whose turn it is finds free seats: those of the first performance that has
+    /// any.
+    pub(super) fn reservations_url(&self, sale: &Sale) -> &str {
+        let numbers = (0..).zip(&self.performances);
+        let first_free = numbers.filter(|(number, _)| sale.seats().counts_of(*number).free > 0);
+        let (_, performance) = first_free
+            .chain((0..).zip(&self.performances))
+            .next()
+            .expect("a sale has a performance");
+        &performance.reservations_url
+    }
+}
+
+impl PerformanceDesk {
+    fn new(hall: &Arc<Hall>, number: u16, performance: &Performance) -> Self {
+        let date = performance.date.to_string();
+        let on_that_date =
+            hall.plan().performances.iter().filter(|other| other.date == performance.date).count();
+        let mut reservations_url = format!("/reservations/{date}");
+        if on_that_date > 1 {
+            write!(reservations_url, "?performance_id={}", performance.id)
+                .expect("memory is enough");
+        }
+        let seats = hall.seats_of(number);
+        let prices = seats.map(|seat| hall.seats()[seat as usize].price.0);
+        Self {
+            date,
+            reservations_url,
+            price_from: prices.min().expect("a performance has a seat"),
+            board: SeatBoard::new(hall, number),
+            plan: OnceLock::new(),
+        }
+    }
+
+    /// The plan as people draw it.
+    pub(super) fn plan(&self, hall: &Hall, number: u16) -> &Document {
+        self.plan.get_or_init(|| Document::new(plan_json(hall, number)))
+    }
+}
+
+impl Document {
+    /// A body with its tag.
+    pub(super) fn new(body: Vec<u8>) -> Self {
+        let mut etag = String::from("\"");
+        for byte in &Sha256::digest(&body)[..16] {
+            write!(etag, "{byte:02x}").expect("memory is enough");
+        }
+        etag.push('"');
+        Self { body: body.into(), etag: ascii(etag) }
+    }
+}

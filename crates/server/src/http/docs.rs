@@ -1,0 +1,81 @@
+//! `/openapi.json`, and the same for people: `/docs`, written from it at the start.
+//!
+//! One page and one style sheet, without a script or anything from elsewhere, so that it works
+//! without internet and under the strictest content policy.
+
+mod page;
+
+use axum::response::Response;
+use http::header::CONTENT_SECURITY_POLICY;
+use http::{HeaderName, HeaderValue};
+
+use super::answer::{Extend, JSON};
+use super::desk::Document;
+use super::endpoint::Ask;
+use super::openapi::{document, openapi_json};
+use super::performances::unless_known;
+use super::problem::Problem;
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const CSS: HeaderValue = HeaderValue::from_static("text/css; charset=utf-8");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
+const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// What is written once, at the start.
+pub(super) struct Documents {
+    openapi: Document,
+    docs: Document,
+    style: Document,
+}
+
+impl Documents {
+    /// Writes them.
+    pub(super) fn new() -> Self {
+        let api = serde_json::to_value(document()).expect("the document is JSON");
+        Self {
+            openapi: Document::new(openapi_json().into()),
+            docs: Document::new(page::page(&api).into()),
+            style: Document::new(include_bytes!("docs/docs.css").to_vec()),
+        }
+    }
+}
+
+/// This description of all calls.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "documents",
+    responses((status = 200, description = "An OpenAPI document.", content_type = "application/json", body = Object))
+)]
+pub(super) async fn show_openapi(ask: Ask) -> Result<Response, Problem> {
+    Ok(unless_known(&ask.headers, &ask.house().documents.openapi, JSON))
+}
+
+/// The same for people.
+#[utoipa::path(
+    get,
+    path = "/docs",
+    tag = "documents",
+    responses((status = 200, description = "A page that needs no internet.", body = String, content_type = "text/html"))
+)]
+pub(super) async fn show_docs(ask: Ask) -> Result<Response, Problem> {
+    let response = unless_known(&ask.headers, &ask.house().documents.docs, HTML);
+    Ok(response.with(CONTENT_SECURITY_POLICY, POLICY).with(CONTENT_TYPE_OPTIONS, NO_SNIFF))
+}
+
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The page's style sheet.
+#[utoipa::path(
+    get,
+    path = "/docs.css",
+    tag = "documents",
+    responses((status = 200, description = "A style sheet.", body = String, content_type = "text/css"))
+)]
+pub(super) async fn show_docs_style(ask: Ask) -> Result<Response, Problem> {
+    let response = unless_known(&ask.headers, &ask.house().documents.style, CSS);
+    Ok(response.with(CONTENT_TYPE_OPTIONS, NO_SNIFF))
+}

@@ -1,0 +1,145 @@
+//! A buyer's own reservations: read them, give one back.
+
+use axum::response::Response;
+use domain::Command;
+use domain::id::ReservationId;
+use domain::refusal::Refusal;
+use engine::Answer;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::{self, Extend};
+use super::endpoint::{Ask, Segment};
+use super::pass::{LatePass, Reader};
+use super::problem::Problem;
+use super::queue::{PlaceBody, Shown};
+use super::reservation::{self, Booking, ReservationBody};
+use super::time::Utc;
+use crate::ids::parse_short;
+
+/// A buyer's reservations.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reservations)]
+pub(super) struct ReservationsBody<'a> {
+    /// The newest first.
+    reservations: Vec<ReservationBody<'a>>,
+    /// What time it is here.
+    server_time: Utc,
+    /// The number of the state that was read.
+    as_of: u64,
+}
+
+/// One of a buyer's reservations.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneReservation)]
+pub(super) struct OneReservationBody<'a> {
+    #[serde(flatten)]
+    reservation: ReservationBody<'a>,
+    /// What time it is here.
+    server_time: Utc,
+    /// The number of the state that was read.
+    as_of: u64,
+}
+
+/// The buyer's reservations.
+///
+/// An expired token serves as long as one of them lives.
+#[utoipa::path(
+    get,
+    path = "/me/reservations",
+    tag = "reservations",
+    security(("queue_token" = [])),
+    responses((status = 200, description = "The reservations.", body = ReservationsBody))
+)]
+pub(super) async fn list_reservations(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
+    let pass = pass.with_reservation(ask.app()).await?;
+    let look = pass.look(ask.app()).await?;
+    let (sale, now) = (&look.publication.sale, ask.now());
+    let visit = sale.visit_of_entry(pass.place.entry);
+    let own = visit.into_iter().flat_map(|visit| sale.reservations_of(visit));
+    let bodies = own.filter_map(|(index, _)| reservation::find(sale, index));
+    let body = ReservationsBody {
+        reservations: bodies.map(|booking| booking.body(now)).collect(),
+        server_time: Utc(now),
+        as_of: look.publication.as_of,
+    };
+    let response = answer::private(StatusCode::OK, &body);
+    Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
+}
+
+/// One of the buyer's reservations; also with its tickets token.
+#[utoipa::path(
+    get,
+    path = "/me/reservations/{reservation_id}",
+    tag = "reservations",
+    security(("queue_token" = []), ("tickets_token" = [])),
+    params(("reservation_id" = String, Path, description = "The reservation.")),
+    responses((status = 200, description = "The reservation.", body = OneReservationBody))
+)]
+pub(super) async fn show_reservation(
+    ask: Ask,
+    reader: Reader,
+    id: Segment,
+) -> Result<Response, Problem> {
+    let id = parse_short(&id.0).map(ReservationId).ok_or(Refusal::ReservationNotFound)?;
+    match reader {
+        Reader::Buyer(pass) => {
+            let pass = pass.with_reservation(ask.app()).await?;
+            let look = pass.look(ask.app()).await?;
+            let sale = &look.publication.sale;
+            let visit = sale.visit_of_entry(pass.place.entry);
+            let mut own = visit.into_iter().flat_map(|visit| sale.reservations_of(visit));
+            let found = own.find(|(_, reservation)| reservation.id == id);
+            let booking = found.and_then(|(index, _)| reservation::find(sale, index));
+            let response = shown(&ask, booking, look.publication.as_of)?;
+            Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
+        }
+        Reader::Holder { sale, index, reservation } => {
+            let publication = sale.publication();
+            let booking = reservation::find(&publication.sale, index);
+            let named = |booking: &Booking<'_>| booking.reservation.id == id && reservation == id;
+            shown(&ask, booking.filter(named), publication.as_of)
+        }
+    }
+}
+
+fn shown(ask: &Ask, booking: Option<Booking<'_>>, as_of: u64) -> Result<Response, Problem> {
+    let now = ask.now();
+    let reservation = booking.ok_or(Refusal::ReservationNotFound)?.body(now);
+    let body = OneReservationBody { reservation, server_time: Utc(now), as_of };
+    Ok(answer::private(StatusCode::OK, &body))
+}
+
+/// Give the seats of a reservation back, to choose again while the turn lasts.
+#[utoipa::path(
+    delete,
+    path = "/me/reservations/{reservation_id}",
+    tag = "reservations",
+    security(("queue_token" = [])),
+    params(("reservation_id" = String, Path, description = "The reservation.")),
+    responses((status = 200, description = "The seats are free again; where the buyer stands now.", body = PlaceBody))
+)]
+pub(super) async fn give_back_seats(
+    ask: Ask,
+    pass: LatePass,
+    id: Segment,
+) -> Result<Response, Problem> {
+    let pass = pass.with_reservation(ask.app()).await?;
+    let id = parse_short(&id.0).ok_or(Refusal::ReservationNotFound)?;
+    pass.glance(ask.app());
+    let command = Command::GiveBack { place: pass.place, reservation: ReservationId(id) };
+    let (as_of, answer) = ask.submit(&pass.sale, command).await?;
+    let Answer::Reservation { place, .. } = answer else { unreachable!("of a reservation") };
+    let fresh = pass.fresh(&ask);
+    let publication = pass.sale.publication();
+    let shown = Shown {
+        sale: &pass.sale,
+        publication: &publication,
+        view: place,
+        as_of,
+        fresh: fresh.as_ref(),
+        expires_at: fresh.as_ref().map_or(pass.expires_at(), |fresh| fresh.expires_at),
+    };
+    Ok(shown.answer(&ask, StatusCode::OK))
+}

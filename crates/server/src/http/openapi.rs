@@ -1,0 +1,220 @@
+//! `openapi.json`: written from the handlers, the types of their answers, and the table of routes.
+//!
+//! The handlers say what they take and give; by which problems each may be refused stands in the
+//! table of routes, and what those are in the table of problems. So nothing is said twice, and a
+//! test compares the file in the repository with what this writes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder, Schema, Type,
+};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
+
+use super::problem::{ProblemBody, every};
+use super::{ROUTES, Route};
+use super::{docs, health, me, payment, performances, queue, reservations};
+use crate::ids::IdText;
+use crate::language::Language;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "maepyo",
+        description = "A concert box office that stays open under a stampede: a waiting line, a seat map, holds, payments and tickets.",
+    ),
+    paths(
+        performances::list_performances,
+        performances::show_performance,
+        performances::show_plan,
+        reservations::list_seats,
+        queue::join_line,
+        queue::show_place,
+        queue::leave_line,
+        reservations::hold_seats,
+        me::list_reservations,
+        me::show_reservation,
+        me::give_back_seats,
+        payment::pay_reservation,
+        payment::show_payment,
+        docs::show_openapi,
+        docs::show_docs,
+        docs::show_docs_style,
+        health::show_health,
+        health::show_readiness,
+    ),
+    modifiers(&Tokens, &Problems),
+)]
+struct Api;
+
+/// How each call is authorised.
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let tokens = [
+            (
+                "queue_token",
+                "The token of POST /queue/token: a place in the line. Valid for 5 minutes; any answer may carry a fresh one in the header Queue-Token.",
+            ),
+            ("tickets_token", "The token of a successful payment. Reads its reservation."),
+        ];
+        for (name, description) in tokens {
+            let scheme = HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .bearer_format("JWT")
+                .description(Some(description));
+            components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
+        }
+    }
+}
+
+/// The problems of each call, by the table of routes.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut Document) {
+        let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
+        ProblemBody::schemas(&mut schemas);
+        document.components.get_or_insert_default().schemas.extend(schemas);
+
+        let known = every();
+        for route in ROUTES {
+            let operation = operation_mut(document, route);
+            let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+            for code in route.codes {
+                let problem = known.iter().find(|problem| problem.code() == *code);
+                let problem = problem.expect("the table of routes names codes that exist");
+                let line = format!("`{code}`: {}.", problem.title(Language::En));
+                by_status.entry(problem.status().as_u16()).or_default().push(line);
+            }
+            for (status, lines) in by_status {
+                let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+                let response = ResponseBuilder::new()
+                    .description(lines.join(" "))
+                    .content("application/problem+json", content.build());
+                operation.responses.responses.insert(status.to_string(), response.build().into());
+            }
+        }
+    }
+}
+
+impl<const N: usize> PartialSchema for IdText<N> {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("An id: opaque, in lower case."))
+            .min_length(Some(N))
+            .max_length(Some(N))
+            .pattern(Some("^[0-9a-hjkmnp-tv-z]+$"))
+            .into()
+    }
+}
+
+impl<const N: usize> ToSchema for IdText<N> {
+    fn name() -> Cow<'static, str> {
+        (if N == 13 { "ShortId" } else { "LongId" }).into()
+    }
+}
+
+fn operation_mut<'d>(document: &'d mut Document, route: &Route) -> &'d mut Operation {
+    let item = document.paths.paths.get_mut(route.path).expect("every route is documented");
+    let operation = match route.method {
+        "get" => &mut item.get,
+        "post" => &mut item.post,
+        "delete" => &mut item.delete,
+        other => unreachable!("the table of routes has no {other}"),
+    };
+    let named =
+        |operation: &&mut Operation| operation.operation_id.as_deref() == Some(route.operation_id);
+    operation.as_mut().filter(named).expect("every route is documented under its handler's name")
+}
+
+/// The document.
+pub(super) fn document() -> Document {
+    Api::openapi()
+}
+
+/// The document as it stands in the repository and is served.
+pub(super) fn openapi_json() -> String {
+    let mut json = document().to_pretty_json().expect("the document is JSON");
+    json.push('\n');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use domain::Refusal;
+
+    use super::super::problem::Cause;
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_the_code_writes() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi.json");
+        let written = openapi_json();
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(&path, &written).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == written,
+            "openapi.json is not what the code says. If the change is wanted, write it anew with \
+             `UPDATE_OPENAPI=1 cargo test -p maepyo openapi` and look at the difference."
+        );
+    }
+
+    #[test]
+    fn every_route_is_documented_under_its_handlers_name_and_nothing_else_is() {
+        let document = document();
+        let documented: BTreeSet<(String, String, String)> = document
+            .paths
+            .paths
+            .iter()
+            .flat_map(|(path, item)| {
+                [("get", &item.get), ("post", &item.post), ("delete", &item.delete)]
+                    .into_iter()
+                    .filter_map(move |(method, operation)| Some((method, operation.as_ref()?)))
+                    .map(move |(method, operation)| {
+                        let id = operation.operation_id.clone().unwrap_or_default();
+                        (method.to_owned(), path.clone(), id)
+                    })
+            })
+            .collect();
+        let routed = ROUTES.iter().map(|route| {
+            (route.method.to_owned(), route.path.to_owned(), route.operation_id.to_owned())
+        });
+        assert_eq!(documented, routed.collect());
+    }
+
+    #[test]
+    fn every_code_is_documented() {
+        let json = openapi_json();
+        let edges = every();
+        let codes = edges.iter().map(Cause::code).chain(Refusal::CODES.iter().copied());
+        for code in codes {
+            assert!(json.contains(&format!("\"{code}\"")), "{code}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_referred_to_is_there() {
+        let json: serde_json::Value = serde_json::from_str(&openapi_json()).unwrap();
+        let schemas = json["components"]["schemas"].as_object().unwrap();
+        let text = json.to_string();
+        let references = text.split("#/components/schemas/").skip(1);
+        let names: BTreeSet<&str> =
+            references.map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            assert!(schemas.contains_key(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Who speaks: the token of a request, checked, as a type that a handler asks for.
+//!
+//! A [`QueuePass`] is a place in a line, shown with a token that is valid now. A [`LatePass`] may be
+//! past its `exp`: it serves the few calls where the place counts and not the token's age, and
+//! turns into a [`QueuePass`] only there. A [`Reader`] may also be whoever holds a tickets token.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use axum::body::Body;
+use domain::Refusal;
+use domain::id::{EntryIndex, Nonce, Place, ReservationId, ReservationIndex, SaleId};
+use domain::reservation::ReservationState;
+use domain::sale::{PlaceView, Status};
+use engine::{Publication, SaleHandle};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+
+use super::endpoint::{Ask, FromAsk};
+use super::problem::{Edge, Problem};
+use super::tickets;
+use super::time::Utc;
+use crate::app::App;
+use crate::token::{QueueClaims, Verified};
+
+/// Seconds for which the end of a place can still be read with an expired token.
+const READABLE_S: u64 = 86_400;
+
+/// A place in a line, shown with a token that is valid now.
+#[derive(Clone, Debug)]
+pub(super) struct QueuePass {
+    /// Which sale's line.
+    pub(super) sale: Arc<SaleHandle>,
+    /// Which place.
+    pub(super) place: Place,
+    /// When the token expires, in seconds since 1970.
+    exp: u64,
+    /// The header that the token came in.
+    header: HeaderValue,
+}
+
+/// A place in a line, shown with an authentic token whose time may be over.
+#[derive(Clone, Debug)]
+pub(super) struct LatePass {
+    pass: QueuePass,
+    expired: bool,
+}
+
+/// Whoever may read a reservation.
+#[derive(Clone, Debug)]
+pub(super) enum Reader {
+    /// The buyer in line.
+    Buyer(LatePass),
+    /// The holder of a tickets token.
+    Holder {
+        /// Which sale.
+        sale: Arc<SaleHandle>,
+        /// Which reservation of it.
+        index: ReservationIndex,
+        /// The reservation's name.
+        reservation: ReservationId,
+    },
+}
+
+/// A queue token just signed.
+#[derive(Clone, Debug)]
+pub(super) struct FreshToken {
+    /// The token.
+    pub(super) text: String,
+    /// From when on it has expired.
+    pub(super) expires_at: Utc,
+}
+
+/// What a buyer sees of a sale: the state, and the own place in it.
+pub(super) struct Look {
+    /// The state.
+    pub(super) publication: Guard<Arc<Publication>>,
+    /// The place.
+    pub(super) view: PlaceView,
+}
+
+impl QueuePass {
+    /// The newest state with this place in it, at least as new as what this buyer was told last.
+    /// The buyer counts as seen.
+    ///
+    /// # Errors
+    /// `token_invalid` when there is no such place.
+    pub(super) async fn look(&self, app: &App) -> Result<Look, Problem> {
+        let publication = self.sale.read(self.place.entry).await;
+        let view = publication.sale.place(self.place.entry);
+        let view = view.filter(|view| view.place == self.place).ok_or(Refusal::UnknownPlace)?;
+        app.engine.saw(&self.sale, &publication, &view);
+        Ok(Look { publication, view })
+    }
+
+    /// The newest state at once, for a command that decides by its own; the buyer counts as seen.
+    pub(super) fn glance(&self, app: &App) -> Guard<Arc<Publication>> {
+        let publication = self.sale.publication();
+        if let Some(view) = publication.sale.place(self.place.entry)
+            && view.place == self.place
+        {
+            app.engine.saw(&self.sale, &publication, &view);
+        }
+        publication
+    }
+
+    /// A fresh token for the same place, when less than half of this one's life is left.
+    pub(super) fn fresh(&self, ask: &Ask) -> Option<FreshToken> {
+        let left_s = self.exp.saturating_sub(ask.came_at.0 / 1000);
+        (left_s < ask.app().token_ttl_s / 2).then(|| self.renewed(ask))
+    }
+
+    /// A fresh token for the same place.
+    pub(super) fn renewed(&self, ask: &Ask) -> FreshToken {
+        FreshToken::sign(ask, self.sale.id(), self.place)
+    }
+
+    /// The token as it came.
+    pub(super) fn token(&self) -> &str {
+        bearer(&self.header).expect("the header was read before")
+    }
+
+    /// When the token expires.
+    pub(super) fn expires_at(&self) -> Utc {
+        Utc::from_seconds(self.exp)
+    }
+}
+
+impl FreshToken {
+    /// Signs a token for a place.
+    pub(super) fn sign(ask: &Ask, sale: &SaleId, place: Place) -> Self {
+        let app = ask.app();
+        let iat = ask.now().0 / 1000;
+        let exp = iat + app.token_ttl_s;
+        let text = app.keyring.sign_queue(&QueueClaims {
+            sale: sale.as_str().into(),
+            entry: place.entry.0,
+            nonce: place.nonce.0,
+            epoch: app.epoch,
+            iat,
+            exp,
+        });
+        Self { text, expires_at: Utc::from_seconds(exp) }
+    }
+}
+
+impl LatePass {
+    /// The pass whatever the token's age: only the place counts.
+    pub(super) fn whatever_its_age(self) -> QueuePass {
+        self.pass
+    }
+
+    /// The pass for what concerns a reservation: an expired token serves as long as the place has
+    /// one that is held, being paid or paid.
+    ///
+    /// # Errors
+    /// `token_expired`, or `token_invalid` when there is no such place.
+    pub(super) async fn with_reservation(self, app: &App) -> Result<QueuePass, Problem> {
+        if !self.expired {
+            return Ok(self.pass);
+        }
+        let look = self.pass.look(app).await?;
+        if look.has_live_reservation() { Ok(self.pass) } else { Err(Edge::TokenExpired.into()) }
+    }
+
+    /// The pass for reading where the place stands: once it is over, that can be read for a day.
+    ///
+    /// # Errors
+    /// `token_expired`, or `token_invalid` when there is no such place.
+    pub(super) async fn for_reading(self, ask: &Ask) -> Result<(QueuePass, Look), Problem> {
+        let look = self.pass.look(ask.app()).await?;
+        let readable = self.pass.exp + READABLE_S > ask.came_at.0 / 1000 && look.is_over();
+        if self.expired && !readable {
+            return Err(Edge::TokenExpired.into());
+        }
+        Ok((self.pass, look))
+    }
+}
+
+impl Look {
+    /// Whether the place is over, with a ticket or without.
+    pub(super) fn is_over(&self) -> bool {
+        match self.view.status {
+            Status::Done { .. } | Status::Ended { .. } => true,
+            Status::Waiting { .. }
+            | Status::Admitted { .. }
+            | Status::Holding { .. }
+            | Status::Paying { .. } => false,
+        }
+    }
+
+    fn has_live_reservation(&self) -> bool {
+        let sale = &self.publication.sale;
+        let visit = sale.visit_of_entry(self.view.place.entry);
+        let newest = visit.and_then(|visit| sale.reservations_of(visit).next());
+        newest.is_some_and(|(_, reservation)| match reservation.state {
+            ReservationState::Held(_)
+            | ReservationState::Paying(_)
+            | ReservationState::Confirmed => true,
+            ReservationState::Released(..) => false,
+        })
+    }
+}
+
+impl FromAsk for Option<LatePass> {
+    /// None when no token was sent; a bad one is never passed over.
+    async fn from_ask(ask: &mut Ask, _: &mut Body) -> Result<Self, Problem> {
+        let Some((header, token)) = credentials(&ask.headers)? else { return Ok(None) };
+        let app = ask.app();
+        let verified = app
+            .keyring
+            .verify_queue(token, ask.came_at.0 / 1000, app.epoch)
+            .map_err(|_| Refusal::UnknownPlace)?;
+        let expired = matches!(verified, Verified::Expired(_));
+        let claims = verified.live_or_expired();
+        let sale = find_sale(app, &claims.sale)?;
+        let place = Place { entry: EntryIndex(claims.entry), nonce: Nonce(claims.nonce) };
+        let pass = QueuePass { sale, place, exp: claims.exp, header: header.clone() };
+        Ok(Some(LatePass { pass, expired }))
+    }
+}
+
+impl FromAsk for LatePass {
+    async fn from_ask(ask: &mut Ask, body: &mut Body) -> Result<Self, Problem> {
+        let pass = Option::<Self>::from_ask(ask, body).await?;
+        pass.ok_or_else(|| Edge::TokenMissing.into())
+    }
+}
+
+impl FromAsk for Option<QueuePass> {
+    async fn from_ask(ask: &mut Ask, body: &mut Body) -> Result<Self, Problem> {
+        match Option::<LatePass>::from_ask(ask, body).await? {
+            Some(LatePass { expired: true, .. }) => Err(Edge::TokenExpired.into()),
+            Some(LatePass { pass, expired: false }) => Ok(Some(pass)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl FromAsk for QueuePass {
+    async fn from_ask(ask: &mut Ask, body: &mut Body) -> Result<Self, Problem> {
+        let pass = Option::<Self>::from_ask(ask, body).await?;
+        pass.ok_or_else(|| Edge::TokenMissing.into())
+    }
+}
+
+impl FromAsk for Reader {
+    async fn from_ask(ask: &mut Ask, body: &mut Body) -> Result<Self, Problem> {
+        let app = ask.app();
+        let now_s = ask.came_at.0 / 1000;
+        let token = credentials(&ask.headers)?.map(|(_, token)| token);
+        let tickets = token.map(|token| app.keyring.verify_tickets(token, now_s, app.epoch));
+        let Some(Ok(verified)) = tickets else {
+            return Ok(Self::Buyer(LatePass::from_ask(ask, body).await?));
+        };
+        let claims = verified.live().map_err(|_| Edge::TokenExpired)?;
+        let (reservation, index) =
+            tickets::parse_subject(&claims.reservation_id).ok_or(Refusal::UnknownPlace)?;
+        Ok(Self::Holder { sale: find_sale(app, &claims.sale)?, index, reservation })
+    }
+}
+
+/// The sale that a token names. None of that name is a token of something else.
+fn find_sale(app: &App, name: &str) -> Result<Arc<SaleHandle>, Problem> {
+    let id = SaleId::parse(name).ok_or(Refusal::UnknownPlace)?;
+    let directory = app.engine.directory();
+    directory.sale(&id).cloned().ok_or_else(|| Refusal::UnknownPlace.into())
+}
+
+/// The header `Authorization` and the token in it, if it was sent.
+///
+/// # Errors
+/// `token_invalid` when it is there twice, or is not a bearer token.
+fn credentials(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &str)>, Problem> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(header), None) if header.is_empty() => Ok(None),
+        (Some(header), None) => {
+            bearer(header).map(|token| Some((header, token))).ok_or(Refusal::UnknownPlace.into())
+        }
+        (Some(_), Some(_)) => Err(Refusal::UnknownPlace.into()),
+    }
+}
+
+/// The token of `Bearer <token>` (RFC 6750, section 2.1).
+fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(values: &[&'static str]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        let found = credentials(&headers).map_err(|problem| problem.code())?;
+        Ok(found.map(|(_, token)| token.to_owned()))
+    }
+
+    #[test]
+    fn a_bearer_token_is_found_and_nothing_else_passes_for_one() {
+        assert_eq!(token(&[]), Ok(None));
+        assert_eq!(token(&[""]), Ok(None));
+        assert_eq!(token(&["Bearer abc"]), Ok(Some("abc".to_owned())));
+        assert_eq!(token(&["bearer  abc "]), Ok(Some("abc".to_owned())));
+        for bad in [&["Bearer"][..], &["abc"], &["Basic abc"], &["Bearer a", "Bearer a"]] {
+            assert_eq!(token(bad), Err("token_invalid"), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What is on: performances, and their plans.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use domain::plan::Performance;
+use engine::{Listed, Publication};
+use http::header::{ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::answer::{self, Extend, JSON, to_json};
+use super::choice::{find_performance, parse_date};
+use super::desk::Document;
+use super::endpoint::{Ask, QueryString, Segment};
+use super::plan::PlanBody;
+use super::problem::Problem;
+use super::time::Utc;
+use super::words::state_word;
+
+/// Performances in one answer, at most.
+const PAGE: usize = 500;
+/// How long the list and its parts may be kept.
+const KEPT: &str = "public, max-age=2";
+/// How long a document may be kept before it is asked for again, which costs nothing by its tag. It
+/// does not change, but another store may stand at the same address tomorrow.
+const KEPT_BY_TAG: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// Which performances are listed.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListQuery {
+    /// Those on this date and later, `YYYY-MM-DD`.
+    from: Option<String>,
+    /// Those behind this performance, in the order of the list: `next` of the answer before.
+    after: Option<String>,
+}
+
+/// What is on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Performances)]
+pub(super) struct PerformancesBody<'a> {
+    /// By date; 500 at most.
+    performances: Vec<PerformanceBody<'a>>,
+    /// Where the list goes on, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A performance.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Performance)]
+pub(super) struct PerformanceBody<'a> {
+    /// Its name.
+    performance_id: &'a str,
+    /// The sale it belongs to.
+    sale_id: &'a str,
+    /// What is played.
+    title: &'a str,
+    /// Where.
+    venue: &'a str,
+    /// The local date at the venue.
+    date: &'a str,
+    /// When it begins.
+    starts_at: Utc,
+    /// `scheduled`, `open`, `paused`, `closed` or `sold_out`.
+    #[schema(examples("open"))]
+    state: &'static str,
+    /// When its sale opens or opened.
+    opens_at: Utc,
+    /// How many seats there are.
+    seat_count: u32,
+    /// How many of them are free.
+    available_count: u32,
+    /// The lowest price, in the currency's smallest unit.
+    price_from: u64,
+    /// What all prices are in (ISO 4217).
+    currency: &'a str,
+}
+
+/// What is on.
+#[utoipa::path(
+    get,
+    path = "/performances",
+    tag = "performances",
+    params(
+        ("from" = Option<String>, Query, description = "Those on this date and later, `YYYY-MM-DD`.", example = "2026-05-01"),
+        ("after" = Option<String>, Query, description = "Those behind this performance, in the order of the list."),
+    ),
+    responses((status = 200, description = "The performances. May be kept for two seconds.", body = PerformancesBody))
+)]
+pub(super) async fn list_performances(
+    ask: Ask,
+    QueryString(query): QueryString<ListQuery>,
+) -> Result<Response, Problem> {
+    let directory = ask.app().engine.directory();
+    let from = query.from.as_deref().map(parse_date).transpose()?;
+    let after = query.after.as_deref().map(|id| find_performance(&directory, id)).transpose()?;
+    let mut listed = directory.performances();
+    if let Some(after) = after {
+        listed.find(|listed| {
+            std::ptr::eq(after.sale.as_ref(), listed.sale.as_ref())
+                && listed.performance == after.performance
+        });
+    }
+    let seen =
+        listed.map(Seen::of).filter(|seen| from.is_none_or(|from| seen.performance().date >= from));
+    let mut page: Vec<Seen<'_>> = seen.take(PAGE + 1).collect();
+    let more = page.len() > PAGE;
+    page.truncate(PAGE);
+    let last = page.last().filter(|_| more);
+    let body = PerformancesBody {
+        performances: page.iter().map(|seen| seen.body(&ask)).collect(),
+        next: last.map(|last| format!("/performances?after={}", last.performance().id)),
+    };
+    Ok(answer::public(KEPT, None, to_json(&body)))
+}
+
+/// One performance.
+#[utoipa::path(
+    get,
+    path = "/performances/{performance_id}",
+    tag = "performances",
+    params(("performance_id" = String, Path, description = "The performance.")),
+    responses((status = 200, description = "The performance. May be kept for two seconds.", body = PerformanceBody))
+)]
+pub(super) async fn show_performance(ask: Ask, id: Segment) -> Result<Response, Problem> {
+    let directory = ask.app().engine.directory();
+    let seen = Seen::of(find_performance(&directory, &id.0)?);
+    Ok(answer::public(KEPT, None, to_json(&seen.body(&ask))))
+}
+
+/// The plan of a performance: sections, rows, seats with coordinates, grades and prices.
+#[utoipa::path(
+    get,
+    path = "/performances/{performance_id}/plan",
+    tag = "performances",
+    params(
+        ("performance_id" = String, Path, description = "The performance."),
+        ("If-None-Match" = Option<String>, Header, description = "The tag of the plan that is known already."),
+    ),
+    responses(
+        (status = 200, description = "The plan, which never changes.", body = PlanBody,
+            headers(("ETag" = String, description = "A strong tag."))),
+        (status = 304, description = "It is known already."),
+    )
+)]
+pub(super) async fn show_plan(ask: Ask, id: Segment) -> Result<Response, Problem> {
+    let directory = ask.app().engine.directory();
+    let listed = find_performance(&directory, &id.0)?;
+    let publication = listed.sale.publication();
+    let desk = ask.house().desks.of(&listed.sale, &publication);
+    let plan = desk.performance(listed.performance).plan(desk.hall(), listed.performance);
+    Ok(unless_known(&ask.headers, plan, JSON))
+}
+
+/// A document, or only that it is the one the client knows.
+pub(super) fn unless_known(
+    headers: &HeaderMap,
+    document: &Document,
+    content_type: HeaderValue,
+) -> Response {
+    let response = if is_known(headers, &document.etag) {
+        answer::of(StatusCode::NOT_MODIFIED, content_type, KEPT_BY_TAG, Body::empty())
+    } else {
+        answer::bytes(StatusCode::OK, content_type, KEPT_BY_TAG, document.body.clone())
+    };
+    response.with(ETAG, document.etag.clone())
+}
+
+/// Whether `If-None-Match` names this tag (RFC 9110, section 13.1.2: weak tags match too).
+fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let fields = headers.get_all(IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok());
+    let mut tags = fields.flat_map(|field| field.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == *etag)
+}
+
+/// A performance and the newest state of its sale.
+struct Seen<'d> {
+    listed: &'d Listed,
+    publication: Arc<Publication>,
+}
+
+impl<'d> Seen<'d> {
+    fn of(listed: &'d Listed) -> Self {
+        Self { listed, publication: Arc::clone(&listed.sale.publication()) }
+    }
+
+    fn performance(&self) -> &Performance {
+        let hall = self.publication.sale.hall().expect("what is listed is scheduled");
+        &hall.plan().performances[usize::from(self.listed.performance)]
+    }
+
+    fn body<'a>(&'a self, ask: &'a Ask) -> PerformanceBody<'a> {
+        let Self { listed, publication } = self;
+        let sale = &publication.sale;
+        let desk = ask.house().desks.of(&listed.sale, publication);
+        let prepared = desk.performance(listed.performance);
+        let counts = sale.seats().counts_of(listed.performance);
+        let performance = self.performance();
+        PerformanceBody {
+            performance_id: performance.id.as_str(),
+            sale_id: listed.sale.id().as_str(),
+            title: &performance.title,
+            venue: &performance.venue,
+            date: &prepared.date,
+            starts_at: Utc(performance.starts_at),
+            state: state_word(sale.phase(), counts),
+            opens_at: Utc(sale.opens_at()),
+            seat_count: counts.all(),
+            available_count: counts.free,
+            price_from: prepared.price_from,
+            currency: desk.hall().plan().currency.as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_tag_is_recognised() {
+        let etag = HeaderValue::from_static("\"abc\"");
+        let table = [
+            (&[][..], false),
+            (&["*"], true),
+            (&["\"abc\""], true),
+            (&["W/\"abc\""], true),
+            (&["\"x\", \"abc\""], true),
+            (&["\"x\"", "\"abc\""], true),
+            (&["abc"], false),
+            (&["\"ABC\""], false),
+            (&[""], false),
+        ];
+        for (fields, known) in table {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(IF_NONE_MATCH, HeaderValue::from_static(field));
+            }
+            assert_eq!(is_known(&headers, &etag), known, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The plan of a performance as people draw it: sections, rows, seats with coordinates, grades.
+//!
+//! Whether a seat is free is not said here, so that the plan can be kept.
+
+use domain::plan::{Grade, Hall, Row, Seat, Section};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::to_json;
+use super::time::Utc;
+
+/// The plan of a performance. It never changes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Plan)]
+pub(super) struct PlanBody<'a> {
+    /// Which performance.
+    performance_id: &'a str,
+    /// What is played.
+    title: &'a str,
+    /// Where.
+    venue: &'a str,
+    /// The local date at the venue.
+    date: String,
+    /// When it begins.
+    starts_at: Utc,
+    /// The IANA name of the venue's time zone.
+    time_zone: &'a str,
+    /// What all prices are in (ISO 4217).
+    currency: &'a str,
+    /// The price classes.
+    grades: Vec<GradeBody<'a>>,
+    /// The parts of the hall, in plan order.
+    sections: Vec<SectionBody<'a>>,
+}
+
+/// A price class.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Grade)]
+struct GradeBody<'a> {
+    /// As people see it.
+    name: &'a str,
+    /// Of each seat, in the currency's smallest unit.
+    price: u64,
+}
+
+/// A part of the hall.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Section)]
+struct SectionBody<'a> {
+    /// As people see it.
+    name: &'a str,
+    /// From the stage backwards.
+    rows: Vec<RowBody<'a>>,
+}
+
+/// Seats beside each other.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Row)]
+struct RowBody<'a> {
+    /// As people see it.
+    name: &'a str,
+    /// In the order in which they stand.
+    seats: Vec<SeatBody<'a>>,
+}
+
+/// A seat and where to draw it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Seat)]
+struct SeatBody<'a> {
+    /// Unique in its performance.
+    seat_number: &'a str,
+    /// The name of its grade.
+    grade: &'a str,
+    /// Centimetres to the right of the middle of the stage's edge.
+    x: i32,
+    /// Centimetres away from the stage.
+    y: i32,
+}
+
+/// The plan of one performance of a hall, in JSON.
+pub(super) fn plan_json(hall: &Hall, number: u16) -> Vec<u8> {
+    let plan = hall.plan();
+    let performance = &plan.performances[usize::from(number)];
+    let grades = &performance.grades;
+    let graded = grades.iter().map(|grade| GradeBody { name: &grade.name, price: grade.price.0 });
+    to_json(&PlanBody {
+        performance_id: performance.id.as_str(),
+        title: &performance.title,
+        venue: &performance.venue,
+        date: performance.date.to_string(),
+        starts_at: Utc(performance.starts_at),
+        time_zone: &plan.time_zone,
+        currency: plan.currency.as_str(),
+        grades: graded.collect(),
+        sections: performance.sections.iter().map(|s| SectionBody::new(s, grades)).collect(),
+    })
+}
+
+impl<'a> SectionBody<'a> {
+    fn new(section: &'a Section, grades: &'a [Grade]) -> Self {
+        let rows = section.rows.iter().map(|row| RowBody::new(row, grades));
+        Self { name: &section.name, rows: rows.collect() }
+    }
+}
+
+impl<'a> RowBody<'a> {
+    fn new(row: &'a Row, grades: &'a [Grade]) -> Self {
+        let seat = |seat: &'a Seat| SeatBody {
+            seat_number: &seat.number,
+            grade: &grades[usize::from(seat.grade)].name,
+            x: seat.x,
+            y: seat.y,
+        };
+        Self { name: &row.name, seats: row.seats.iter().map(seat).collect() }
+    }
+}

@@ -1,0 +1,271 @@
+//! What people and programs are told when they do not get what they asked for (RFC 9457).
+//!
+//! Whatever the rules refuse, this node cannot do, or the edge cannot read becomes a [`Problem`];
+//! one table (`problem/table.rs`) gives each its status and its sentence in every language. What
+//! the rules refuse is 4xx; 5xx means only that this node could not. Nothing internal is shown.
+
+mod every;
+mod fields;
+mod table;
+
+use axum::response::Response;
+use domain::Refusal;
+use engine::Failure;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+use super::answer::{self, Extend, NO_STORE, PROBLEM_JSON, to_json};
+use crate::ids::{Ids, ShortId};
+use crate::language::Language;
+
+pub(super) use every::every;
+pub(super) use fields::{Fields, PerformanceChoice, ProblemBody, SeatPrice};
+
+/// Something that was asked for and is not given. As small as a pointer.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<Told>);
+
+#[derive(Debug)]
+struct Told {
+    cause: Cause,
+    fields: Fields,
+}
+
+/// Why something is not given.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// The rules say no.
+    Refusal(Refusal),
+    /// This node could not.
+    Failure(Failure),
+    /// It was not asked for in a way that can be answered.
+    Edge(Edge),
+}
+
+/// What the edge says no to before the rules are asked. A token that names no place is the rules'
+/// [`Refusal::UnknownPlace`], wherever that is found out.
+#[derive(Clone, Debug)]
+pub(crate) enum Edge {
+    /// The request cannot be read.
+    MalformedRequest(Flaw),
+    /// A key that joins the line could be guessed.
+    IdempotencyKeyWeak,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// The body is larger than its limit.
+    BodyTooLarge,
+    /// The body did not come in time.
+    BodyTooSlow,
+    /// There is nothing at this path.
+    NotFound,
+    /// The path knows other verbs only.
+    MethodNotAllowed,
+    /// No token was sent.
+    TokenMissing,
+    /// The token is ours, and its time is over.
+    TokenExpired,
+    /// No admin key was sent.
+    AdminKeyMissing,
+    /// It is not the admin key.
+    AdminKeyInvalid,
+    /// There is no such performance, or none on that date.
+    PerformanceNotFound,
+    /// The performance has no such section.
+    SectionNotFound,
+    /// Several performances are on that date.
+    DateAmbiguous,
+    /// The provider took no money.
+    PaymentDeclined,
+    /// Too many joins from one address.
+    RateLimited {
+        /// So many a second.
+        per_second: u32,
+        /// So many at once.
+        burst: u32,
+    },
+}
+
+/// What is wrong with a request that cannot be read.
+#[derive(Clone, Debug)]
+pub(crate) enum Flaw {
+    /// The body is not the JSON that is expected; in the parser's words.
+    Body(String),
+    /// A body is required.
+    BodyMissing,
+    /// The body ended too early.
+    BodyBroken,
+    /// The query string, in the parser's words.
+    Query(String),
+    /// A part of the path is not text in UTF-8.
+    Path,
+    /// Not a date.
+    Date,
+    /// The header `Idempotency-Key`.
+    IdempotencyKey,
+    /// Both `seat_number` and `seat_numbers`.
+    SeatsTwice,
+    /// The payment's method or token.
+    Instrument,
+    /// A card number where a payment token belongs.
+    CardNumber,
+}
+
+impl Edge {
+    /// The stable code that programs read.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::MalformedRequest(_) => "malformed_request",
+            Self::IdempotencyKeyWeak => "idempotency_key_weak",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TokenMissing => "token_missing",
+            Self::TokenExpired => "token_expired",
+            Self::AdminKeyMissing => "admin_key_missing",
+            Self::AdminKeyInvalid => "admin_key_invalid",
+            Self::PerformanceNotFound => "performance_not_found",
+            Self::SectionNotFound => "section_not_found",
+            Self::DateAmbiguous => "date_ambiguous",
+            Self::PaymentDeclined => "payment_declined",
+            Self::RateLimited { .. } => "rate_limited",
+        }
+    }
+}
+
+impl Cause {
+    /// The stable code that programs read.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Refusal(refusal) => refusal.code(),
+            Self::Failure(Failure::Overloaded) => "overloaded",
+            Self::Failure(Failure::Unavailable) => "unavailable",
+            Self::Failure(Failure::OutcomeUnknown) => "outcome_unknown",
+            Self::Edge(edge) => edge.code(),
+        }
+    }
+
+    /// Its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.row(&Fields::default(), Language::default()).status
+    }
+
+    /// What it is, in a few words.
+    pub(super) fn title(&self, language: Language) -> &'static str {
+        self.row(&Fields::default(), language).title
+    }
+
+    /// After how many seconds it is worth another try, where it is.
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Failure(Failure::Overloaded | Failure::OutcomeUnknown)
+            | Self::Edge(Edge::RateLimited { .. }) => Some(5),
+            Self::Failure(Failure::Unavailable) => Some(10),
+            Self::Refusal(Refusal::QueueFull { .. }) => Some(30),
+            Self::Refusal(_) | Self::Edge(_) => None,
+        }
+    }
+
+    /// What RFC 9110, section 11.6.1, wants beside a 401.
+    fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Edge(Edge::TokenMissing | Edge::AdminKeyMissing) => {
+                Some(HeaderValue::from_static("Bearer"))
+            }
+            Self::Edge(Edge::TokenExpired | Edge::AdminKeyInvalid)
+            | Self::Refusal(Refusal::UnknownPlace) => {
+                Some(HeaderValue::from_static("Bearer error=\"invalid_token\""))
+            }
+            Self::Refusal(_) | Self::Failure(_) | Self::Edge(_) => None,
+        }
+    }
+}
+
+impl Problem {
+    /// The stable code that programs read.
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.cause.code()
+    }
+
+    /// What the rules said no to, if it was they.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match &self.0.cause {
+            Cause::Refusal(refusal) => Some(refusal),
+            Cause::Failure(_) | Cause::Edge(_) => None,
+        }
+    }
+
+    /// With more fields.
+    pub(super) fn tell(mut self, more: impl FnOnce(&mut Fields)) -> Self {
+        more(&mut self.0.fields);
+        self
+    }
+
+    /// The answer to the request `request_id`.
+    pub(crate) fn respond(self, language: Language, request_id: ShortId) -> Response {
+        let Told { cause, fields } = *self.0;
+        let row = cause.row(&fields, language);
+        let body = to_json(&ProblemBody {
+            kind: format!("/docs#{}", cause.code()),
+            title: row.title,
+            status: row.status.as_u16(),
+            detail: row.detail,
+            code: cause.code(),
+            request_id,
+            fields,
+        });
+        let mut response = answer::bytes(row.status, PROBLEM_JSON, NO_STORE, body.into());
+        if let Some(seconds) = cause.retry_after_s() {
+            // To the next whole second, for the header knows no others.
+            let seconds = (Ids.jittered_ms(seconds * 1000) + 500) / 1000;
+            response = response.with(RETRY_AFTER, seconds.into());
+        }
+        match cause.challenge() {
+            Some(challenge) => response.with(WWW_AUTHENTICATE, challenge),
+            None => response,
+        }
+    }
+}
+
+impl From<Cause> for Problem {
+    fn from(cause: Cause) -> Self {
+        let fields = Fields::of(&cause);
+        Self(Box::new(Told { cause, fields }))
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Cause::Refusal(refusal).into()
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Cause::Failure(failure).into()
+    }
+}
+
+impl From<Edge> for Problem {
+    fn from(edge: Edge) -> Self {
+        Cause::Edge(edge).into()
+    }
+}
+
+impl From<Flaw> for Problem {
+    fn from(flaw: Flaw) -> Self {
+        Edge::MalformedRequest(flaw).into()
+    }
+}
+
+/// What the table says of a problem, in one language.
+#[derive(Debug)]
+struct Row {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+}
+
+#[cfg(test)]
+mod tests;

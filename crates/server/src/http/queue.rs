@@ -1,0 +1,302 @@
+//! The waiting line: join it, see where one stands, leave it (the use case's steps 2 and 3).
+
+use axum::response::Response;
+use domain::Command;
+use domain::id::{KeyHash, Nonce, SaleId};
+use domain::line::JoinKeys;
+use domain::refusal::Refusal;
+use domain::sale::{PlaceView, Status};
+use engine::{Answer, Directory, Publication, SaleHandle};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::answer::{self, Extend};
+use super::body::JsonBody;
+use super::choice::Named;
+use super::endpoint::Ask;
+use super::idempotency::JoinKey;
+use super::pass::{FreshToken, LatePass, QueuePass};
+use super::poll::Waiting;
+use super::problem::Problem;
+use super::time::Utc;
+use super::words::{self, Sentence};
+use crate::ids::{Ids, ShortId};
+
+/// Where a place can be seen.
+const STATUS_PATH: HeaderValue = HeaderValue::from_static("/queue/status");
+
+/// Which line to join; nothing for the default sale, or the only one that is on.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = JoinRequest)]
+pub(super) struct JoinBody {
+    /// A date of a performance, `YYYY-MM-DD`.
+    #[schema(example = "2026-05-01")]
+    date: Option<String>,
+    /// A performance.
+    performance_id: Option<String>,
+    /// A sale.
+    sale_id: Option<String>,
+}
+
+/// Where a buyer stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueueStatus)]
+pub(super) struct PlaceBody<'a> {
+    /// The queue token to use from now on; absent when the one that was sent is good for long
+    /// enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    /// When the token to use from now on expires. The place outlives it.
+    expires_at: Utc,
+    /// How long that is from now.
+    expires_in_ms: u64,
+    /// `waiting`, `admitted` (it is your turn), `holding`, `paying`, `done` or `ended`.
+    #[schema(examples("waiting"))]
+    status: &'static str,
+    /// 1 when it is your turn, 2 for the first who waits; null once the place is over.
+    position: Option<u32>,
+    /// 1 and all who wait.
+    total: u32,
+    /// For people.
+    #[schema(value_type = String, examples("현재 대기 순서: 5 / 총 대기자 수: 10"))]
+    message: Sentence<PlaceView>,
+    /// Seconds until it is your turn, about; null while nobody can say.
+    estimated_wait_seconds: Option<u32>,
+    /// Ask again after so many milliseconds; null once the place is over.
+    poll_after_ms: Option<u64>,
+    /// Where free seats are listed when it is your turn.
+    reservations_url: &'a str,
+    /// The sale whose line this is.
+    sale_id: &'a str,
+    /// Until when seats may be chosen (`admitted`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admitted_until: Option<Utc>,
+    /// How long that is from now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admitted_for_ms: Option<u64>,
+    /// The reservation (`holding`, `paying`, `done`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<ShortId>,
+    /// Until when the seats are kept without a payment (`holding`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_until: Option<Utc>,
+    /// How long that is from now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_for_ms: Option<u64>,
+    /// Why the place is over (`ended`): `left`, `absent`, `too_slow`, `hold_expired`, `sold_out`,
+    /// `closed` or `removed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// What time it is here.
+    server_time: Utc,
+    /// The number of the state that was read: it only grows.
+    as_of: u64,
+}
+
+/// A place, and the token to show it with from now on.
+pub(super) struct Shown<'a> {
+    /// Whose line.
+    pub(super) sale: &'a SaleHandle,
+    /// A state of the sale; as good as any, for what is asked of it is not the place.
+    pub(super) publication: &'a Publication,
+    /// The place.
+    pub(super) view: PlaceView,
+    /// The batch after which it is the place.
+    pub(super) as_of: u64,
+    /// A fresh token, if the buyer gets one.
+    pub(super) fresh: Option<&'a FreshToken>,
+    /// When the token to use from now on expires.
+    pub(super) expires_at: Utc,
+}
+
+impl Shown<'_> {
+    /// The answer.
+    pub(super) fn answer(&self, ask: &Ask, status: StatusCode) -> Response {
+        let desk = ask.house().desks.of(self.sale, self.publication);
+        let now = ask.now();
+        let view = &self.view;
+        let (admitted_until, held_until) = match view.status {
+            Status::Admitted { until } => (Some(Utc(until)), None),
+            Status::Holding { until, .. } => (None, Some(Utc(until))),
+            Status::Waiting { .. }
+            | Status::Paying { .. }
+            | Status::Done { .. }
+            | Status::Ended { .. } => (None, None),
+        };
+        let (reservation, reason) = match view.status {
+            Status::Holding { reservation, .. }
+            | Status::Paying { reservation }
+            | Status::Done { reservation } => (Some(reservation), None),
+            Status::Ended { reason } => (None, Some(words::end_reason(reason))),
+            Status::Waiting { .. } | Status::Admitted { .. } => (None, None),
+        };
+        let waiting = view.position.map(|position| Waiting {
+            position,
+            total: view.total,
+            pace: self.publication.pace,
+            presence_window_s: self.publication.sale.limits().presence_window,
+        });
+        let body = PlaceBody {
+            token: self.fresh.map(|fresh| fresh.text.as_str()),
+            expires_at: self.expires_at,
+            expires_in_ms: self.expires_at.in_ms(now),
+            status: words::status(view.status),
+            position: view.position,
+            total: view.total,
+            message: Sentence(*view, ask.language),
+            estimated_wait_seconds: waiting.and_then(|waiting| waiting.estimated_wait_seconds()),
+            poll_after_ms: waiting.map(|waiting| waiting.poll_after_ms(Ids)),
+            reservations_url: desk.reservations_url(&self.publication.sale),
+            sale_id: self.sale.id().as_str(),
+            admitted_until,
+            admitted_for_ms: admitted_until.map(|until| until.in_ms(now)),
+            reservation_id: reservation.map(|reservation| reservation.0.into()),
+            held_until,
+            held_for_ms: held_until.map(|until| until.in_ms(now)),
+            reason,
+            server_time: Utc(now),
+            as_of: self.as_of,
+        };
+        answer::private(status, &body).with_fresh(self.fresh)
+    }
+}
+
+/// Join the line and get a queue token (step 2 of the use case).
+///
+/// With the token of a living place, expired or not, or with the key of an earlier join: that place
+/// and a fresh token for it.
+#[utoipa::path(
+    post,
+    path = "/queue/token",
+    tag = "queue",
+    security((), ("queue_token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 255,
+        description = "A secret with 128 random bits; the same key finds the same place again.")),
+    request_body(content = Option<JoinBody>, description = "May be left out."),
+    responses(
+        (status = 201, description = "A new place in line.", body = PlaceBody),
+        (status = 200, description = "The place that the token or the key has already.", body = PlaceBody),
+    )
+)]
+pub(super) async fn join_line(
+    ask: Ask,
+    pass: Option<LatePass>,
+    key: JoinKey,
+    body: Option<JsonBody>,
+) -> Result<Response, Problem> {
+    let wish: JoinBody = body.as_ref().map(JsonBody::read).transpose()?.unwrap_or_default();
+    let directory = ask.app().engine.directory();
+    let pass = pass.map(LatePass::whatever_its_age);
+    let sale = wish.named().sale(&directory, pass.as_ref().map(|pass| &pass.sale))?;
+    if let Some(pass) = pass.filter(|pass| pass.sale.id() == sale.id())
+        && let Some(found) = living_place(&ask, &pass).await?
+    {
+        return Ok(found);
+    }
+
+    ask.house().joins.count(ask.from(), ask.came_at)?;
+    is_of_no_other_sale(&directory, sale.id(), key.0)?;
+    let keys = JoinKeys { key: key.0, holder: None };
+    let command = Command::Join { nonce: Nonce(Ids.nonce()), keys };
+    let (as_of, answer) = ask.submit(&sale, command).await?;
+    let Answer::Place { view, created } = answer else { unreachable!("a join leads to a place") };
+    let fresh = FreshToken::sign(&ask, sale.id(), view.place);
+    let publication = sale.publication();
+    let shown = Shown {
+        sale: &sale,
+        publication: &publication,
+        view,
+        as_of,
+        fresh: Some(&fresh),
+        expires_at: fresh.expires_at,
+    };
+    Ok(if created {
+        shown.answer(&ask, StatusCode::CREATED).with(LOCATION, STATUS_PATH)
+    } else {
+        shown.answer(&ask, StatusCode::OK)
+    })
+}
+
+impl JoinBody {
+    fn named(&self) -> Named<'_> {
+        Named {
+            sale_id: self.sale_id.as_deref(),
+            performance_id: self.performance_id.as_deref(),
+            date: self.date.as_deref(),
+        }
+    }
+}
+
+/// The place that a token names, with a fresh token, unless the place is over.
+async fn living_place(ask: &Ask, pass: &QueuePass) -> Result<Option<Response>, Problem> {
+    let look = pass.look(ask.app()).await?;
+    if look.is_over() {
+        return Ok(None);
+    }
+    let fresh = pass.renewed(ask);
+    let shown = Shown {
+        sale: &pass.sale,
+        publication: &look.publication,
+        view: look.view,
+        as_of: look.publication.as_of,
+        fresh: Some(&fresh),
+        expires_at: fresh.expires_at,
+    };
+    Ok(Some(shown.answer(ask, StatusCode::OK)))
+}
+
+/// A key names one place. Each sale knows its own keys, so the others are asked here.
+fn is_of_no_other_sale(
+    directory: &Directory,
+    sale: &SaleId,
+    key: Option<KeyHash>,
+) -> Result<(), Refusal> {
+    let keys = JoinKeys { key, holder: None };
+    let knows = |other: &SaleHandle| {
+        other.id() != sale && other.publication().sale.line().recognise(keys).is_some()
+    };
+    if key.is_some() && directory.sales().any(|other| knows(other)) {
+        return Err(Refusal::IdempotencyMismatch);
+    }
+    Ok(())
+}
+
+/// Where a buyer stands (step 3 of the use case).
+///
+/// The end of a place can be read for a day, also with a token that has expired since.
+#[utoipa::path(
+    get,
+    path = "/queue/status",
+    tag = "queue",
+    security(("queue_token" = [])),
+    responses((status = 200, description = "The place.", body = PlaceBody,
+        headers(("Queue-Token" = String, description = "A fresh token, when less than half of the old one's life is left."))))
+)]
+pub(super) async fn show_place(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
+    let (pass, look) = pass.for_reading(&ask).await?;
+    let fresh = pass.fresh(&ask);
+    let shown = Shown {
+        sale: &pass.sale,
+        publication: &look.publication,
+        view: look.view,
+        as_of: look.publication.as_of,
+        fresh: fresh.as_ref(),
+        expires_at: fresh.as_ref().map_or(pass.expires_at(), |fresh| fresh.expires_at),
+    };
+    Ok(shown.answer(&ask, StatusCode::OK))
+}
+
+/// Leave the line; a hold is released.
+#[utoipa::path(
+    delete,
+    path = "/queue/token",
+    tag = "queue",
+    security(("queue_token" = [])),
+    responses((status = 204, description = "The place is over."))
+)]
+pub(super) async fn leave_line(ask: Ask, pass: QueuePass) -> Result<Response, Problem> {
+    ask.submit(&pass.sale, Command::Leave { place: pass.place }).await?;
+    Ok(answer::nothing())
+}

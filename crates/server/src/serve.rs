@@ -1,0 +1,227 @@
+//! The start, the two listeners, and the graceful end.
+//!
+//! The start does first what can be refused: options, keys, the store, the ports. Buyers are let in
+//! when every sale has been recovered. At the first signal nobody new is let in, whoever was is
+//! answered, and then the engine finishes what it accepted; a second signal ends the process at
+//! once, which loses nothing that was answered. A node that dies needs no other end than that.
+
+mod client_address;
+mod listener;
+mod progress;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::time::Millis;
+use engine::clock::wall_ms;
+use engine::{Engine, StartError};
+use store::Journal;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::calls::GatewayCalls;
+use crate::config::{self, ServeOptions, Stop};
+use crate::gateway::PaymentGateway;
+use crate::gateway::sandbox::SandboxGateway;
+use crate::ids::Ids;
+use crate::ops::{AdminKey, Ops};
+use crate::token::Keyring;
+use crate::{demo, http, log, ops};
+use listener::{Bounds, Listener, affordable};
+
+pub(crate) use client_address::Network;
+
+/// How long the runtime may take to drop what is left at the end.
+const DROP_MAX: Duration = Duration::from_secs(1);
+
+/// Connections of operators and their tools, at most.
+const OPERATORS_MAX: u32 = 256;
+
+/// Runs the box office until a signal ends it.
+pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
+    log::start(options.log_format, &options.log);
+    refuse_play_money(options.listen, options.allow_sandbox_payments)?;
+
+    let mut store_options = store::Options::new(Arc::new(wall_ms));
+    store_options.accept_shorter_history = options.accept_shorter_history;
+    let journal = store::open(&options.data.location()?, store_options).map_err(Stop::failed)?;
+    // The store has made the directory, and holds it for this process alone.
+    let keyring = keyring(&options.data.file("token.key"))?;
+    let admin_key = admin_key(&options.data.file("admin.key"))?;
+    let book = options.data.file("sandbox-book.jsonl");
+    let gateway: Arc<dyn PaymentGateway> =
+        Arc::new(SandboxGateway::open(&book, wall_ms).map_err(Stop::failed)?);
+
+    let runtime = Runtime::new().map_err(|error| Stop::failed(format!("no threads: {error}.")))?;
+    let opened = runtime.block_on(async {
+        let public =
+            Listener::bind(options.listen).map_err(|error| unusable("--listen", &error))?;
+        let operators =
+            Listener::bind(options.ops_listen).map_err(|error| unusable("--ops-listen", &error))?;
+        // From here on a signal is noticed, and acted on when the start is over.
+        let signals = Signals::watch()?;
+        let engine = start_engine(&journal, gateway, options).map_err(Stop::failed)?;
+        if options.demo {
+            demo::schedule(&engine).await?;
+        }
+        Ok(Opened { public, operators, signals, engine })
+    })?;
+
+    let engine = Arc::clone(&opened.engine);
+    runtime.block_on(opened.run(journal, keyring, admin_key, options));
+    engine.stop();
+    runtime.shutdown_timeout(DROP_MAX);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The sandbox takes everybody's word for money, so only this machine may use it unasked.
+fn refuse_play_money(listen: SocketAddr, allowed: bool) -> Result<(), Stop> {
+    if allowed || listen.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Stop::wrong(format!(
+        "no payment provider is configured, and the sandbox, which moves no money, serves only this \
+         machine: listen on 127.0.0.1 instead of {}, or say --allow-sandbox-payments.",
+        listen.ip()
+    )))
+}
+
+fn keyring(file: &Path) -> Result<Keyring, Stop> {
+    match config::token_keys()? {
+        Some(keys) => Keyring::from_env_value(&keys).map_err(Stop::wrong),
+        None => Keyring::load_or_create(file).map_err(Stop::failed),
+    }
+}
+
+fn admin_key(file: &Path) -> Result<AdminKey, Stop> {
+    match config::admin_key()? {
+        Some(key) => AdminKey::from_env_value(&key).map_err(Stop::wrong),
+        None => AdminKey::load_or_create(file).map_err(Stop::failed),
+    }
+}
+
+fn unusable(option: &str, error: &std::io::Error) -> Stop {
+    Stop::failed(format!("the address of {option} cannot be used: {error}."))
+}
+
+fn start_engine(
+    journal: &Arc<dyn Journal>,
+    gateway: Arc<dyn PaymentGateway>,
+    options: &ServeOptions,
+) -> Result<Arc<Engine>, StartError> {
+    let (calls, connect) = GatewayCalls::new(gateway);
+    let config = engine::Config {
+        node: Ids.node(),
+        append_wait_max: Millis::from(options.append_wait_max) * 1000,
+        payments_in_flight: options.payments_in_flight as usize,
+        ..engine::Config::default()
+    };
+    let engine = Engine::start(Arc::clone(journal), Box::new(calls), config)?;
+    connect.to(&engine);
+    Ok(engine)
+}
+
+/// A box office with everything in its place, not yet open.
+struct Opened {
+    public: Listener,
+    operators: Listener,
+    signals: Signals,
+    engine: Arc<Engine>,
+}
+
+impl Opened {
+    /// Serves until the first signal, and lets everybody finish.
+    async fn run(
+        self,
+        journal: Arc<dyn Journal>,
+        keyring: Keyring,
+        admin_key: AdminKey,
+        options: &ServeOptions,
+    ) {
+        let Self { public, operators, mut signals, engine } = self;
+        let for_buyers = Bounds {
+            connections: affordable(options.connections),
+            requests: options.requests_in_flight,
+            idle: Duration::from_secs(options.idle_timeout),
+            proxies: options.trusted_proxy.clone(),
+        };
+        let for_operators =
+            Bounds { connections: OPERATORS_MAX, proxies: Vec::new(), ..for_buyers.clone() };
+        let (public_addr, operators_addr) = (public.addr(), operators.addr());
+        let app = App {
+            epoch: engine.epoch(),
+            engine: Arc::clone(&engine),
+            keyring,
+            token_ttl_s: options.token_ttl,
+        };
+        let buyers_calls = http::router(Arc::new(app));
+        let operators_calls = ops::router(Ops::new(Arc::clone(&engine), journal, admin_key));
+
+        let (stop, stopping) = watch::channel(false);
+        let public = tokio::spawn(public.serve(buyers_calls, for_buyers, stopping.clone()));
+        let operators = tokio::spawn(operators.serve(operators_calls, for_operators, stopping));
+        tracing::info!(listen = %public_addr, ops_listen = %operators_addr, "open");
+        demo::announce(public_addr, operators_addr, options.demo.then_some(&*engine));
+
+        let first = signals.next().await;
+        tracing::info!(signal = first, "stopping; a second signal ends it at once");
+        tokio::spawn(async move {
+            let second = signals.next().await;
+            tracing::warn!(signal = second, "ended at once");
+            std::process::exit(1);
+        });
+        stop.send_replace(true);
+        // A listener that panicked has ended the process.
+        let _ = tokio::join!(public, operators);
+    }
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn watch() -> Result<Self, Stop> {
+        let watch = |kind| {
+            signal(kind).map_err(|error| Stop::failed(format!("signals are not heard: {error}.")))
+        };
+        let terminate = watch(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: watch(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn play_money_stays_on_this_machine_unless_allowed() {
+        let table = [
+            ("127.0.0.1:0", false, true),
+            ("127.3.2.1:0", false, true),
+            ("[::1]:0", false, true),
+            ("0.0.0.0:0", false, false),
+            ("[::]:0", false, false),
+            ("192.0.2.1:0", false, false),
+            ("0.0.0.0:0", true, true),
+        ];
+        for (listen, allowed, accepted) in table {
+            let verdict = refuse_play_money(listen.parse().expect("an address"), allowed);
+            assert_eq!(verdict.is_ok(), accepted, "{listen} {allowed}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One listener: accepts, bounds and ends connections. What a request means is the router's.
+//!
+//! Nothing stands between hyper and the router, for every layer would be paid by every poll. At
+//! most so many connections are open: others wait in the kernel's queue, which costs us nothing.
+//! An error of accepting (no file descriptor left, say) is waited out; it ends nothing and does not
+//! spin. A connection is closed when nothing moves on it for a while, be it idle, slow to ask or
+//! slow to read: see [`Strikes`].
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use engine::Failure;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Service;
+
+use super::client_address::{self, Network};
+use super::progress::{Counted, Progress, Strikes};
+use crate::http::{ClientAddress, Problem};
+use crate::ids::Ids;
+use crate::language::Language;
+
+/// Connections that the kernel keeps for us while we do not accept.
+const BACKLOG: u32 = 4_096;
+/// How long requests may take to be answered after the end was called.
+const DRAIN_MAX: Duration = Duration::from_secs(15);
+/// How long accepting rests after an error that concerns more than one connection.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// The most that one connection keeps of what was read and not understood, or not yet written.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// File descriptors that buyers' connections leave to everything else, operators' among them.
+const DESCRIPTORS_KEPT: u32 = 512;
+
+/// What bounds one listener, and whom it believes.
+#[derive(Clone, Debug)]
+pub(super) struct Bounds {
+    /// Open connections.
+    pub(super) connections: u32,
+    /// Requests that are being answered.
+    pub(super) requests: u32,
+    /// How long nothing may move on a connection.
+    pub(super) idle: Duration,
+    /// Who may say from where a request comes.
+    pub(super) proxies: Vec<Network>,
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Listener {
+    /// Takes an address; whoever connects waits until [`serve`](Self::serve).
+    pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A restarted server takes its port back although old connections linger there.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let socket = socket.listen(BACKLOG)?;
+        Ok(Self { addr: socket.local_addr()?, socket })
+    }
+
+    /// The address, with the port that was chosen if any was as good.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stopping`, then accepts no more and waits for those who were, for
+    /// [`DRAIN_MAX`] at most.
+    pub(super) async fn serve(
+        self,
+        router: Router,
+        bounds: Bounds,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let connections = bounds.connections;
+        let places = Arc::new(Semaphore::new(connections as usize));
+        let desk = Arc::new(Desk { router, bounds, in_flight: AtomicU32::new(0) });
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+                accepted = self.accept(&places) => accepted,
+            };
+            let Some((accepted, place)) = accepted else { continue };
+            tokio::spawn(converse(accepted, Arc::clone(&desk), stopping.clone(), place));
+        }
+        drop(self.socket);
+        // Everybody has left when all places are free.
+        if tokio::time::timeout(DRAIN_MAX, places.acquire_many(connections)).await.is_err() {
+            let left = connections as usize - places.available_permits();
+            tracing::warn!(addr = %self.addr, connections = left, "cut off: they took too long");
+        }
+    }
+
+    /// The next connection, when there is a place for it; none when accepting failed.
+    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(Accepted, OwnedSemaphorePermit)> {
+        let place = Arc::clone(places).acquire_owned().await.expect("never closed");
+        match self.socket.accept().await {
+            Ok(accepted) => Some((accepted, place)),
+            // The client has left meanwhile.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                None
+            }
+            Err(error) => {
+                tracing::warn!(addr = %self.addr, %error, "cannot accept at present");
+                tokio::time::sleep(ACCEPT_REST).await;
+                None
+            }
+        }
+    }
+}
+
+/// A connection and whom it is with.
+type Accepted = (TcpStream, SocketAddr);
+
+/// As many connections as wanted, or as file descriptors allow: the journal needs some too, and a
+/// connection that waits in the kernel's queue is better than one that is refused.
+pub(super) fn affordable(wanted: u32) -> u32 {
+    // One line of that file is "Max open files            1024                 1048576   files".
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+    let Some(soft) = soft else { return wanted };
+    let affordable = wanted.min(soft.saturating_sub(DESCRIPTORS_KEPT).max(1));
+    if affordable < wanted {
+        tracing::warn!(
+            wanted,
+            affordable,
+            "fewer connections than configured: raise the limit of open files (ulimit -n)"
+        );
+    }
+    affordable
+}
+
+/// What all connections of a listener share.
+struct Desk {
+    router: Router,
+    bounds: Bounds,
+    in_flight: AtomicU32,
+}
+
+impl Desk {
+    async fn answer(
+        &self,
+        peer: IpAddr,
+        mut request: hyper::Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        // Relaxed: the count stands alone.
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _one_less = OnDrop(|| {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        });
+        if in_flight >= self.bounds.requests {
+            let language = Language::of(request.headers());
+            let problem = Problem::from(Failure::Overloaded);
+            return Ok(problem.respond(language, Ids.request_id().into()));
+        }
+        let client = client_address::client(peer, request.headers(), &self.bounds.proxies);
+        // Nothing is counted for this machine itself.
+        if !client.is_loopback() {
+            request.extensions_mut().insert(ClientAddress(client));
+        }
+        self.router.clone().call(request).await
+    }
+}
+
+/// Does something at the end of a scope, also of one that is given up.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Serves one connection until it ends, the end is called, or nothing moves on it.
+async fn converse(
+    (stream, peer): Accepted,
+    desk: Arc<Desk>,
+    mut stopping: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
+    // Answers are small and whole; without this the kernel would wait for more.
+    let _ = stream.set_nodelay(true);
+    let progress = Arc::new(Progress::default());
+    let service = service_fn(|request| async {
+        let _answering = progress.answering();
+        desk.answer(peer.ip(), request).await
+    });
+    let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress)));
+    let mut http = http1::Builder::new();
+    // hyper's own timeout of headers sets a timer for each request, which costs more than a poll's
+    // answer; the strikes cover it with one timer for each connection.
+    http.timer(TokioTimer::new()).header_read_timeout(None);
+    http.half_close(true).keep_alive(true).max_buf_size(BUFFER_BYTES_MAX);
+    let mut connection = pin!(http.serve_connection(io, service));
+
+    let mut strikes = Strikes::new(desk.bounds.idle);
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            // Whatever ended it, the client sees it, and there is nobody else to tell.
+            _ = connection.as_mut() => return,
+            _ = stopping.wait_for(|stopping| *stopping), if !ending => {
+                connection.as_mut().graceful_shutdown();
+                ending = true;
+            }
+            out = strikes.next(&progress) => {
+                if out {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_connections_than_file_descriptors() {
+        assert_eq!(affordable(1), 1);
+        assert!((1..u32::MAX - DESCRIPTORS_KEPT).contains(&affordable(u32::MAX)));
+    }
+}

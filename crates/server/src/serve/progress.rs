@@ -1,0 +1,185 @@
+//! Whether something moves on a connection: what is counted, and how long nothing may be.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// Looks taken during the time for which nothing may move.
+const LOOKS: u32 = 3;
+/// A request may be on our side for this many times as long; every call's own bounds are shorter.
+const PATIENCE_WITH_US: u32 = 3;
+
+/// What has moved on a connection. Bytes that come in do not count: whole requests do, for a
+/// client that sends a byte now and then would otherwise hold its place for ever.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    // Relaxed everywhere: one task writes and reads all of them.
+    moved: AtomicU64,
+    answering: AtomicBool,
+}
+
+impl Progress {
+    /// Notes that a request is being answered, until the answer is dropped.
+    pub(super) fn answering(&self) -> Answering<'_> {
+        self.moved.fetch_add(1, Ordering::Relaxed);
+        self.answering.store(true, Ordering::Relaxed);
+        Answering(self)
+    }
+}
+
+/// A request is being answered.
+#[derive(Debug)]
+pub(super) struct Answering<'p>(&'p Progress);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.moved.fetch_add(1, Ordering::Relaxed);
+        self.0.answering.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Looks at a connection now and then, and counts how often in a row nothing had moved.
+#[derive(Debug)]
+pub(super) struct Strikes {
+    looks: Interval,
+    moved: u64,
+    strikes: u32,
+}
+
+impl Strikes {
+    /// Gives a connection up after `idle`, or a third of that more.
+    pub(super) fn new(idle: Duration) -> Self {
+        let mut looks = interval(idle / LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks.reset();
+        Self { looks, moved: 0, strikes: 0 }
+    }
+
+    /// Waits for the next look; says whether the connection is to be given up.
+    pub(super) async fn next(&mut self, progress: &Progress) -> bool {
+        self.looks.tick().await;
+        let moved = progress.moved.load(Ordering::Relaxed);
+        if moved != self.moved {
+            (self.moved, self.strikes) = (moved, 0);
+            return false;
+        }
+        self.strikes += 1;
+        let answering = progress.answering.load(Ordering::Relaxed);
+        self.strikes >= if answering { LOOKS * PATIENCE_WITH_US } else { LOOKS }
+    }
+}
+
+/// A stream that counts when something was written to it.
+#[derive(Debug)]
+pub(super) struct Counted<S> {
+    stream: S,
+    progress: Arc<Progress>,
+}
+
+impl<S> Counted<S> {
+    pub(super) fn new(stream: S, progress: Arc<Progress>) -> Self {
+        Self { stream, progress }
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(1..)) = written {
+            self.progress.moved.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_millis(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_moves_is_given_up() {
+        let progress = Progress::default();
+        let mut strikes = Strikes::new(IDLE);
+        assert!(!strikes.next(&progress).await);
+        drop(progress.answering());
+        for _ in 0..3 {
+            assert!(!strikes.next(&progress).await);
+        }
+        assert!(strikes.next(&progress).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_on_our_side_is_waited_for_longer() {
+        let progress = Progress::default();
+        let mut strikes = Strikes::new(IDLE);
+        let _answering = progress.answering();
+        for _ in 0..LOOKS * PATIENCE_WITH_US {
+            assert!(!strikes.next(&progress).await);
+        }
+        assert!(strikes.next(&progress).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_counts_and_what_is_read_does_not() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let progress = Arc::new(Progress::default());
+        let mut counted = Counted::new(ours, Arc::clone(&progress));
+        let mut strikes = Strikes::new(IDLE);
+        theirs.write_all(b"a").await.expect("a duplex stream");
+        counted.read_exact(&mut [0]).await.expect("a byte");
+        assert!(!strikes.next(&progress).await);
+        assert_eq!(strikes.strikes, 1);
+        counted.write_all(b"b").await.expect("a duplex stream");
+        assert!(!strikes.next(&progress).await);
+        assert_eq!(strikes.strikes, 0);
+    }
+}

@@ -1,0 +1,17 @@
+//! The box office as a process, as buyers and operators meet it: over HTTP, and by its end.
+//!
+//! One binary for all of them, so that it is linked once. Each test has its own server on free ports
+//! of the loopback address, in a directory of its own. Time cannot be moved from outside, so these
+//! tests shorten limits instead, and say `paces:` where they must wait for a clock.
+
+mod support;
+
+mod command_line;
+mod crash;
+mod errors;
+mod exceptions;
+mod operators;
+mod outage;
+mod shutdown;
+mod stampede;
+mod use_case;

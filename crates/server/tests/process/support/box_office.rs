@@ -1,0 +1,261 @@
+//! The real program, started in a directory of its own on ports that were free.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::book::Book;
+use super::client::{Ask, Connection};
+use super::{Buyer, PATIENCE, note};
+
+/// How a box office is started, beside what every test needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) words: Vec<&'static str>,
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Options {
+    pub(crate) fn words(words: &[&'static str]) -> Self {
+        Self { words: words.to_vec(), environment: Vec::new() }
+    }
+}
+
+/// A box office that is open. It dies with the test.
+#[derive(Debug)]
+pub(crate) struct BoxOffice {
+    child: Child,
+    closed: Closed,
+    pub(crate) public: SocketAddr,
+    pub(crate) operators: SocketAddr,
+    admin_key: String,
+}
+
+/// The directory of a box office that is closed.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    dir: TempDir,
+    options: Options,
+}
+
+/// What `maepyo journal show` prints, a line an event.
+#[derive(Debug)]
+pub(crate) struct History(pub(crate) Vec<Value>);
+
+impl BoxOffice {
+    /// Opens one in a new directory.
+    pub(crate) async fn open(options: Options) -> Self {
+        Closed::new(options).open().await
+    }
+
+    /// Opens one that has one sale: `sale`, as a sale's file has it.
+    pub(crate) async fn with_sale(sale_id: &str, sale: &Value) -> Self {
+        let office = Self::open(Options::default()).await;
+        office.schedule(sale_id, sale).await;
+        office
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.closed.dir.path()
+    }
+
+    /// A connection as buyers have it.
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::to(self.public)
+    }
+
+    /// Somebody who has not joined yet.
+    pub(crate) fn buyer(&self) -> Buyer {
+        Buyer::new(self.public)
+    }
+
+    /// An operator's request, with the admin key.
+    pub(crate) async fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let ask = Ask { token: Some(&self.admin_key), ..body.map(Ask::json).unwrap_or_default() };
+        let answer = Connection::to(self.operators).ask(method, path, ask).await;
+        assert!(matches!(answer.status, 200 | 201), "{method} {path}: {}", answer.text);
+        answer.json
+    }
+
+    pub(crate) fn admin_key(&self) -> &str {
+        &self.admin_key
+    }
+
+    pub(crate) async fn schedule(&self, sale_id: &str, sale: &Value) {
+        self.operate("PUT", &format!("/admin/sales/{sale_id}"), Some(sale)).await;
+    }
+
+    /// What operators see of a sale.
+    pub(crate) async fn sale(&self, sale_id: &str) -> Value {
+        self.operate("GET", &format!("/admin/sales/{sale_id}"), None).await
+    }
+
+    /// The sandbox's book, as it is now.
+    pub(crate) fn book(&self) -> Book {
+        self.closed.book()
+    }
+
+    /// Runs `maepyo journal` beside it.
+    pub(crate) async fn journal(&self, words: &[&str]) -> Output {
+        self.closed.journal(words).await
+    }
+
+    /// What has happened, so far.
+    pub(crate) async fn history(&self, words: &[&str]) -> History {
+        self.closed.history(words).await
+    }
+
+    /// Kills it where it stands: nothing is finished, nothing said.
+    pub(crate) async fn kill(mut self) -> Closed {
+        self.child.kill().await.expect("it can be killed");
+        self.closed
+    }
+
+    /// Asks it to stop.
+    pub(crate) async fn terminate(&self) {
+        let id = self.child.id().expect("it runs");
+        // The shell's own `kill`: the standard library knows SIGKILL only.
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().await;
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(mut self) -> (ExitStatus, Closed) {
+        let end = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        (end.expect("it stops in time").expect("it can be waited for"), self.closed)
+    }
+
+    /// Stops it as an operator does.
+    pub(crate) async fn stop(self) -> Closed {
+        self.terminate().await;
+        let (status, closed) = self.end().await;
+        assert!(status.success(), "{status}");
+        closed
+    }
+}
+
+impl Closed {
+    pub(crate) fn new(options: Options) -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory"), options }
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The program in this directory, with nothing from the environment of the tests.
+    pub(crate) fn program(&self) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_maepyo"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MAEPYO_") {
+                program.env_remove(name);
+            }
+        }
+        program.env("MAEPYO_DATA", self.data()).stdin(Stdio::null()).kill_on_drop(true);
+        program
+    }
+
+    /// Opens it, on ports that are free.
+    pub(crate) async fn open(self) -> BoxOffice {
+        let log = self.dir.path().join("log");
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(log).expect("a log");
+        let mut program = self.program();
+        program.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        program.args(&self.options.words);
+        program.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
+        let mut child = program.stdout(Stdio::piped()).stderr(log).spawn().expect("the program");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let line =
+            tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it opens in time");
+        let line = line.expect("its output").unwrap_or_default();
+        // What else it prints must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (public, operators) = read_addresses(&line).unwrap_or_else(|| {
+            panic!("it did not open: {line:?}\n{}", self.log());
+        });
+        let admin_key =
+            self.options.environment.iter().find(|(name, _)| *name == "MAEPYO_ADMIN_KEY");
+        let admin_key = match admin_key {
+            Some((_, key)) => key.clone(),
+            None => std::fs::read_to_string(self.data().join("admin.key")).expect("the admin key"),
+        };
+        let admin_key = admin_key.trim().to_owned();
+        BoxOffice { child, closed: self, public, operators, admin_key }
+    }
+
+    /// The same directory, opened another way from now on.
+    pub(crate) fn with(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn book(&self) -> Book {
+        Book::read(&self.data().join("sandbox-book.jsonl"))
+    }
+
+    pub(crate) async fn journal(&self, words: &[&str]) -> Output {
+        self.program().arg("journal").args(words).output().await.expect("the program")
+    }
+
+    pub(crate) async fn history(&self, words: &[&str]) -> History {
+        let shown = self.journal(&[&["show"], words].concat()).await;
+        assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+        let lines = String::from_utf8(shown.stdout).expect("text");
+        History(
+            lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect(),
+        )
+    }
+
+    /// Every invariant holds, after everything that ever happened.
+    pub(crate) async fn verify(&self) {
+        let verdict = self.journal(&["verify"]).await;
+        let text = String::from_utf8_lossy(&verdict.stdout).into_owned();
+        assert!(verdict.status.success(), "{text}{}", String::from_utf8_lossy(&verdict.stderr));
+        assert!(text.lines().all(|line| line.contains("sound")), "{text}");
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.lines().rev().take(50).collect::<Vec<_>>();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            note(format_args!("the end of its log:\n{}", tail.join("\n")));
+        }
+    }
+}
+
+impl History {
+    /// The events of this name.
+    pub(crate) fn events<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h Value> {
+        self.0.iter().filter(move |line| line["event"] == name)
+    }
+
+    /// The names of all events, in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().filter_map(|line| line["event"].as_str()).collect()
+    }
+}
+
+/// Reads "listening on http://A (operators: http://B)".
+fn read_addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let rest = line.strip_prefix("listening on http://")?;
+    let (public, rest) = rest.split_once(" (operators: http://")?;
+    Some((public.parse().ok()?, rest.strip_suffix(')')?.parse().ok()?))
+}
+
+/// How long two observations of one clock may lie apart, over HTTP on a busy machine.
+pub(crate) const HASTE: Duration = Duration::from_secs(2);

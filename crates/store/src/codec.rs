@@ -1,0 +1,169 @@
+//! Events as bytes: what stands in a batch's body.
+//!
+//! A body is a sequence of CBOR records with numbered fields, one for each command that had an
+//! effect: its cause, and the events that came of it (what was due by then among them). A field, once
+//! numbered, keeps its meaning; new fields are optional; so old journals stay readable.
+
+use domain::Event;
+use domain::catalogue::CatalogueEvent;
+use minicbor::{Decode, Decoder, Encode};
+
+/// Why something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Cause {
+    /// Who acted.
+    #[n(0)]
+    pub actor: Actor,
+    /// Which command.
+    #[n(1)]
+    pub command: CommandKind,
+    /// The request that brought it, as logs name it; none for what the system does by itself.
+    #[n(2)]
+    pub request: Option<u64>,
+}
+
+/// Who acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Actor {
+    /// A buyer, by a queue token.
+    #[n(0)]
+    Buyer,
+    /// The organiser or an operator.
+    #[n(1)]
+    Operator,
+    /// Time, the reconciler, or a provider's answer.
+    #[n(2)]
+    System,
+}
+
+macro_rules! command_kinds {
+    ($($n:literal $name:ident $word:literal),+ $(,)?) => {
+        /// The kinds of [`domain::Command`], as history names them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+        #[cbor(index_only)]
+        pub enum CommandKind {
+            $(#[doc = $word] #[n($n)] $name),+
+        }
+
+        impl CommandKind {
+            /// The kind as one word.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),+ }
+            }
+        }
+    };
+}
+
+command_kinds! {
+    0 Join "join", 1 Seen "seen", 2 Leave "leave", 3 Hold "hold", 4 GiveBack "give_back",
+    5 BeginPayment "begin_payment", 6 SettlePayment "settle_payment",
+    7 SettleRefund "settle_refund", 8 Tick "tick", 9 Resume "resume", 10 Schedule "schedule",
+    11 Open "open", 12 Pause "pause", 13 Unpause "unpause", 14 Close "close",
+    15 ChangeLimits "change_limits", 16 Withhold "withhold", 17 Release "release",
+}
+
+impl From<&domain::Command> for CommandKind {
+    fn from(command: &domain::Command) -> Self {
+        use domain::Command as C;
+        match command {
+            C::Join { .. } => Self::Join,
+            C::Seen { .. } => Self::Seen,
+            C::Leave { .. } => Self::Leave,
+            C::Hold { .. } => Self::Hold,
+            C::GiveBack { .. } => Self::GiveBack,
+            C::BeginPayment { .. } => Self::BeginPayment,
+            C::SettlePayment { .. } => Self::SettlePayment,
+            C::SettleRefund { .. } => Self::SettleRefund,
+            C::Tick => Self::Tick,
+            C::Resume { .. } => Self::Resume,
+            C::Schedule(_) => Self::Schedule,
+            C::Open => Self::Open,
+            C::Pause => Self::Pause,
+            C::Unpause => Self::Unpause,
+            C::Close => Self::Close,
+            C::ChangeLimits(_) => Self::ChangeLimits,
+            C::Withhold { .. } => Self::Withhold,
+            C::Release { .. } => Self::Release,
+        }
+    }
+}
+
+/// What one command brought about.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Record {
+    /// Why.
+    #[n(0)]
+    pub cause: Cause,
+    /// What happened, in order; at least one event.
+    #[n(1)]
+    pub events: Vec<Event>,
+}
+
+/// Adds a record to a body. `events` are those of [`Record::events`].
+///
+/// # Panics
+/// Never: writing to memory does not fail.
+pub fn write_record(body: &mut Vec<u8>, cause: Cause, events: &[Event]) {
+    let mut e = minicbor::Encoder::new(body);
+    e.array(2)
+        .and_then(|e| e.encode(cause))
+        .and_then(|e| e.encode(events))
+        .expect("writing to memory does not fail");
+}
+
+/// The records of a body.
+///
+/// # Errors
+/// Why the body cannot be read: damaged, or written by a later version.
+pub fn read_records(body: &[u8]) -> Result<Vec<Record>, minicbor::decode::Error> {
+    read_all(body)
+}
+
+/// The body of a batch of the catalogue's stream.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
+#[must_use]
+pub fn write_catalogue(event: &CatalogueEvent) -> Vec<u8> {
+    minicbor::to_vec(event).expect("writing to memory does not fail")
+}
+
+/// The events in a body of the catalogue's stream.
+///
+/// # Errors
+/// Why the body cannot be read: damaged, or written by a later version.
+pub fn read_catalogue(body: &[u8]) -> Result<Vec<CatalogueEvent>, minicbor::decode::Error> {
+    read_all(body)
+}
+
+fn read_all<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<Vec<T>, minicbor::decode::Error> {
+    let mut d = Decoder::new(body);
+    let mut all = Vec::new();
+    while d.position() < body.len() {
+        all.push(d.decode()?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::id::EntryIndex;
+    use domain::time::Second;
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let cause =
+            Cause { actor: Actor::Buyer, command: CommandKind::Leave, request: Some(u64::MAX) };
+        let events = vec![Event::Opened, Event::Left { entry: EntryIndex(7), at: Second(9) }];
+        let mut body = Vec::new();
+        write_record(&mut body, cause, &events);
+        write_record(&mut body, cause, &events[..1]);
+        let records = read_records(&body).unwrap();
+        assert_eq!(records[0], Record { cause, events });
+        assert_eq!(records[1].events, [Event::Opened]);
+        assert!(read_records(&body[..body.len() - 1]).is_err());
+    }
+}

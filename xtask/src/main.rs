@@ -1,0 +1,124 @@
+//! The project's own commands, called as `cargo xtask …`: one call runs every gate and every test,
+//! the same at a desk and in CI.
+//!
+//! It holds no rule of the box office and is not shipped. It never skips a step silently: what it
+//! was not asked to run it does not mention, and what it was asked to run either ran or failed.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "to print is what it is for")]
+
+mod command;
+mod deny;
+mod metadata;
+mod needs;
+mod rust_text;
+mod spdx;
+mod steps;
+mod tree;
+mod walls;
+
+use std::process::ExitCode;
+
+use steps::Step;
+
+const HELP: &str = "\
+The project's own commands.
+
+    cargo xtask test [--only STEP]...   every gate and every test, or only the steps named
+    cargo xtask gates                   the gates alone: what needs no test to be run
+    cargo xtask help                    this text
+
+The steps, in their order:
+";
+
+/// Reads the arguments, runs what they ask for; 0 is success, 1 a failed step, 2 a wrong call.
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match parse(&arguments) {
+        Ok(Order::Help) => {
+            print!("{HELP}");
+            for step in &steps::ALL {
+                println!("    {:<8} {}", step.name, step.about);
+            }
+            ExitCode::SUCCESS
+        }
+        Ok(Order::Run(steps)) => steps::run(&steps),
+        Err(sentence) => {
+            eprintln!("{sentence} `cargo xtask help` lists what there is.");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What the caller asked for.
+#[derive(Debug)]
+enum Order {
+    Help,
+    Run(Vec<&'static Step>),
+}
+
+/// Understands the arguments, or says in one sentence why it does not. Steps run in their own
+/// order, once each, however they were named.
+fn parse(arguments: &[String]) -> Result<Order, String> {
+    let mut words = arguments.iter().map(String::as_str);
+    let order = match words.next() {
+        None => return Err("No command was given.".to_owned()),
+        Some("help" | "--help" | "-h") => Order::Help,
+        Some("gates") => Order::Run(steps::ALL.iter().filter(|step| step.is_gate).collect()),
+        Some("test") => {
+            let mut only = Vec::new();
+            while let Some(word) = words.next() {
+                if word != "--only" {
+                    return Err(format!("`test` does not know `{word}`."));
+                }
+                let name = words.next().ok_or("`--only` needs the name of a step.")?;
+                if !steps::ALL.iter().any(|step| step.name == name) {
+                    return Err(format!("There is no step `{name}`."));
+                }
+                only.push(name);
+            }
+            let is_wanted = |step: &&Step| only.is_empty() || only.contains(&step.name);
+            Order::Run(steps::ALL.iter().filter(is_wanted).collect())
+        }
+        Some(other) => return Err(format!("There is no command `{other}`.")),
+    };
+    match words.next() {
+        None => Ok(order),
+        Some(word) => Err(format!("`{word}` is one word too many.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(line: &str) -> Result<Vec<&'static str>, String> {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match parse(&arguments)? {
+            Order::Help => Ok(vec!["help"]),
+            Order::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
+        }
+    }
+
+    #[test]
+    fn a_call_names_its_steps() {
+        let all = ["fmt", "deny", "walls", "clippy", "doc", "test"];
+        assert_eq!(names("test").unwrap(), all);
+        assert_eq!(names("gates").unwrap(), all[..5]);
+        assert_eq!(names("test --only doc --only fmt --only doc").unwrap(), ["fmt", "doc"]);
+        assert_eq!(names("help").unwrap(), ["help"]);
+    }
+
+    #[test]
+    fn a_wrong_call_is_refused_in_a_sentence() {
+        for (line, sentence) in [
+            ("", "No command was given."),
+            ("tset", "There is no command `tset`."),
+            ("test fmt", "`test` does not know `fmt`."),
+            ("test --only", "`--only` needs the name of a step."),
+            ("test --only nothing", "There is no step `nothing`."),
+            ("gates --only fmt", "`--only` is one word too many."),
+            ("help me", "`me` is one word too many."),
+        ] {
+            assert_eq!(names(line).unwrap_err(), sentence, "for `cargo xtask {line}`");
+        }
+    }
+}

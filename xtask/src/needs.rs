@@ -1,0 +1,93 @@
+//! What the steps need on the machine, and how to get it: one entry each.
+//!
+//! A need that is missing is installed; where that fails the step fails, with a sentence for a
+//! person. Nothing is skipped because something is missing.
+
+use crate::command;
+
+/// A thing that must be on the machine before a step can run.
+#[derive(Debug)]
+pub(crate) struct Need {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// A command that exits with 0 when it is there.
+    probe: &'static [&'static str],
+    /// The commands that install it, in order.
+    install: &'static [&'static [&'static str]],
+    /// What a person can do where those commands fail.
+    otherwise: &'static str,
+}
+
+/// The formatter of the toolchain.
+pub(crate) const RUSTFMT: Need = Need {
+    name: "rustfmt",
+    probe: &["cargo", "fmt", "--version"],
+    install: &[&["rustup", "component", "add", "rustfmt"]],
+    otherwise: "Install the toolchain's component `rustfmt`.",
+};
+
+/// The linter of the toolchain.
+pub(crate) const CLIPPY: Need = Need {
+    name: "clippy",
+    probe: &["cargo", "clippy", "--version"],
+    install: &[&["rustup", "component", "add", "clippy"]],
+    otherwise: "Install the toolchain's component `clippy`.",
+};
+
+/// What lists the files of the tree.
+pub(crate) const GIT: Need = Need {
+    name: "git",
+    probe: &["git", "rev-parse", "--is-inside-work-tree"],
+    install: &[],
+    otherwise: "The walls are checked in a clone, with `git` installed.",
+};
+
+impl Need {
+    /// Makes sure that it is there, installing it when it is not.
+    pub(crate) fn meet(&self) -> Result<(), String> {
+        if command::succeeds(self.probe) {
+            return Ok(());
+        }
+        for words in self.install {
+            println!("`{}` is missing; running `{}`", self.name, words.join(" "));
+            command::run(words).map_err(|sentence| self.missing(&sentence))?;
+        }
+        if command::succeeds(self.probe) { Ok(()) } else { Err(self.missing("")) }
+    }
+
+    fn missing(&self, sentence: &str) -> String {
+        let sentence = format!("`{}` is missing. {sentence} {}", self.name, self.otherwise);
+        sentence.replace("  ", " ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THERE: &[&str] = &["cargo", "--version"];
+    const ABSENT: &[&str] = &["no-such-program"];
+
+    #[test]
+    fn what_is_there_is_not_installed() {
+        let need = Need { name: "it", probe: THERE, install: &[ABSENT], otherwise: "Sorry." };
+        assert_eq!(need.meet(), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_installed_fails_with_a_sentence_for_a_person() {
+        let need = Need { name: "it", probe: ABSENT, install: &[], otherwise: "Fetch it." };
+        assert_eq!(need.meet(), Err("`it` is missing. Fetch it.".to_owned()));
+
+        let need = Need { name: "it", probe: ABSENT, install: &[ABSENT], otherwise: "Fetch it." };
+        let sentence = need.meet().unwrap_err();
+        assert!(sentence.starts_with("`it` is missing. `no-such-program` could not be run"));
+        assert!(sentence.ends_with("Fetch it."));
+    }
+
+    #[test]
+    fn what_is_still_absent_after_its_installation_fails() {
+        let need = Need { name: "it", probe: ABSENT, install: &[THERE], otherwise: "Fetch it." };
+        assert_eq!(need.meet(), Err("`it` is missing. Fetch it.".to_owned()));
+    }
+}
