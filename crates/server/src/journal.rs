@@ -9,7 +9,6 @@
 mod told;
 mod verdict;
 
-use std::cell::Cell;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -43,7 +42,7 @@ pub(crate) fn show(options: &ShowOptions) -> Result<(), Stop> {
             return Err(Stop::failed(format!("there is no sale {sale} in this journal.")));
         }
     }
-    let mut printer = Printer::new();
+    let mut printer = Printer::new(io::stdout().lock());
     let Some(reservation) = options.reservation else {
         listings
             .into_iter()
@@ -126,7 +125,7 @@ fn print_sale(
     journal: &dyn Journal,
     listing: &Listing,
     buyer: Option<EntryIndex>,
-    printer: &mut Printer,
+    printer: &mut Printer<impl Write>,
 ) -> Result<(), Stop> {
     let mut teller = Teller::new(buyer);
     let print = |Replayed { batch, records, sale }: Replayed<'_>| {
@@ -154,19 +153,19 @@ fn print_sale(
     Ok(())
 }
 
-/// Standard output, in large pieces.
-struct Printer {
-    out: BufWriter<io::StdoutLock<'static>>,
-    failed: Cell<Option<ErrorKind>>,
+/// Prints lines in large pieces, and remembers the first failure.
+struct Printer<W: Write> {
+    out: BufWriter<W>,
+    failed: Option<ErrorKind>,
 }
 
-impl Printer {
-    fn new() -> Self {
-        Self { out: BufWriter::new(io::stdout().lock()), failed: Cell::new(None) }
+impl<W: Write> Printer<W> {
+    fn new(out: W) -> Self {
+        Self { out: BufWriter::new(out), failed: None }
     }
 
     fn print(&mut self, line: &Line<'_>) {
-        if self.failed.get().is_some() {
+        if self.failed.is_some() {
             return;
         }
         let written = serde_json::to_writer(&mut self.out, line).map_err(io::Error::from);
@@ -175,15 +174,18 @@ impl Printer {
                 // Whoever read it, `head` say, has seen enough; the rest need not be replayed.
                 std::process::exit(0);
             }
-            self.failed.set(Some(error.kind()));
+            self.failed = Some(error.kind());
         }
     }
 
     fn finish(mut self) -> Result<(), Stop> {
         let flushed = self.out.flush().map_err(|error| error.kind());
-        match self.failed.take().map_or(flushed, Err) {
+        match self.failed.map_or(flushed, Err) {
             Ok(()) | Err(ErrorKind::BrokenPipe) => Ok(()),
             Err(kind) => Err(Stop::failed(format!("the history cannot be printed: {kind}."))),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

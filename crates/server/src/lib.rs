@@ -1,11 +1,11 @@
 //! How the box office is reached: the only crate that serves HTTP and knows the environment.
 //!
-//! [`run`] is the program. The map, in reading order: what the command line says ([`config`]); the
-//! start, the two listeners and the graceful end ([`serve`]); what all requests share ([`app`]) and
-//! the buyers' calls ([`mod@http`]); the operators' calls ([`ops`]) and how a sale is described in a
-//! file ([`sale_file`]), the demo's two among them ([`demo`]); what buyers carry ([`token`], [`ids`])
-//! and read ([`language`]); the payment provider ([`gateway`]) and how the engine asks it
-//! ([`calls`]); history for people ([`journal`]); what is logged ([`log`]).
+//! [`run`] is the program. The map, in reading order: what the command line says (`config`); the
+//! start, the two listeners and the graceful end (`serve`); what all requests share (`app`) and the
+//! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
+//! (`sale_file`), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
+//! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
+//! people (`journal`); what is logged (`log`).
 //!
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 

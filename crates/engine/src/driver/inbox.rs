@@ -34,6 +34,11 @@ pub(super) enum Input {
     Stop,
 }
 
+/// Requests that wake the deciding thread while a commit is on its way: fewer wait for its end.
+const CROWD: usize = 256;
+/// The longest they wait for that.
+const CROWD_WAIT: Duration = Duration::from_millis(2);
+
 /// A list that many fill and one empties.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -44,36 +49,53 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct List {
     inputs: Vec<Input>,
+    /// Something other than a request is there.
+    urgent: bool,
+    /// From how many requests on the deciding thread is to be woken.
+    crowd: usize,
     closed: bool,
 }
 
+impl List {
+    fn is_worth_waking(&self) -> bool {
+        self.urgent || self.inputs.len() >= self.crowd
+    }
+}
+
 impl Inbox {
-    /// Adds an input, and wakes the deciding thread when the list was empty. Says whether anybody
+    /// Adds an input, and wakes the deciding thread when that is worth it. Says whether anybody
     /// will look at it: dropping it tells its caller otherwise.
     pub(super) fn put(&self, input: Input) -> bool {
         let mut list = self.list.lock().expect("no thread has panicked");
         if list.closed {
             return false;
         }
+        let waking_already = list.is_worth_waking();
+        list.urgent |= !matches!(input, Input::Request { .. });
         list.inputs.push(input);
-        let first = list.inputs.len() == 1;
+        let wake = !waking_already && list.is_worth_waking();
         drop(list);
-        if first {
+        if wake {
             self.filled.notify_one();
         }
         true
     }
 
     /// Swaps the filled list for an empty one, waiting up to `patience` for something to be there.
-    pub(super) fn take(&self, empty: &mut Vec<Input>, patience: Duration) {
+    /// While a commit is on its way nothing that comes in could be answered any sooner, so requests
+    /// then collect for a while: on a busy machine a wake-up for each costs more than deciding it.
+    pub(super) fn take(&self, empty: &mut Vec<Input>, patience: Duration, committing: bool) {
         let mut list = self.list.lock().expect("no thread has panicked");
-        if list.inputs.is_empty() && !patience.is_zero() {
+        list.crowd = if committing { CROWD } else { 1 };
+        if !list.is_worth_waking() && !patience.is_zero() {
+            let patience = if committing { patience.min(CROWD_WAIT) } else { patience };
             list = self
                 .filled
-                .wait_timeout_while(list, patience, |list| list.inputs.is_empty())
+                .wait_timeout_while(list, patience, |list| !list.is_worth_waking())
                 .expect("no thread has panicked")
                 .0;
         }
+        list.urgent = false;
         std::mem::swap(&mut list.inputs, empty);
     }
 

@@ -114,6 +114,7 @@ pub(super) struct Sales {
     writes: Sender<Job>,
     snapshots: SyncSender<Snapshot>,
     appends: Vec<Append>,
+    appends_in_flight: usize,
     out: Vec<Output<To>>,
 }
 
@@ -142,6 +143,7 @@ impl Sales {
             writes,
             snapshots,
             appends: Vec::new(),
+            appends_in_flight: 0,
             out: Vec::new(),
         };
         for (listing, recovered) in sales {
@@ -181,7 +183,8 @@ impl Sales {
         loop {
             let now = self.shared.clock.now();
             let patience = self.wake_at(now, stop_at).since(now).min(SLEEP_MAX);
-            self.shared.inbox.take(&mut inputs, Duration::from_millis(patience));
+            let patience = Duration::from_millis(patience);
+            self.shared.inbox.take(&mut inputs, patience, self.appends_in_flight > 0);
             let now = self.shared.clock.now();
             for input in inputs.drain(..) {
                 if let Input::Stop = input {
@@ -215,7 +218,10 @@ impl Sales {
                 self.adding.push_back(Adding { sale, id, to: Some(to) });
                 self.add_next(now);
             }
-            Input::Appended { appends, result } => self.appended(appends, result, now),
+            Input::Appended { appends, result } => {
+                self.appends_in_flight -= appends.len();
+                self.appended(appends, result, now);
+            }
             Input::Heartbeat { at } => {
                 self.alive_at = at;
                 self.running.values_mut().for_each(|sale| sale.core.heartbeat(at));
@@ -314,6 +320,7 @@ impl Sales {
             self.appends.push(append);
         }
         if !self.appends.is_empty() {
+            self.appends_in_flight += self.appends.len();
             // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
         }

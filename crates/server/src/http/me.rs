@@ -140,6 +140,7 @@ pub(super) async fn give_back_seats(
         as_of,
         fresh: fresh.as_ref(),
         expires_at: fresh.as_ref().map_or(pass.expires_at(), |fresh| fresh.expires_at),
+        now: ask.now(),
     };
     Ok(shown.answer(&ask, StatusCode::OK))
 }

@@ -6,6 +6,7 @@ use domain::id::{KeyHash, Nonce, SaleId};
 use domain::line::JoinKeys;
 use domain::refusal::Refusal;
 use domain::sale::{PlaceView, Status};
+use domain::time::Timestamp;
 use engine::{Answer, Directory, Publication, SaleHandle};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
@@ -109,14 +110,15 @@ pub(super) struct Shown<'a> {
     pub(super) fresh: Option<&'a FreshToken>,
     /// When the token to use from now on expires.
     pub(super) expires_at: Utc,
+    /// What time it is.
+    pub(super) now: Timestamp,
 }
 
 impl Shown<'_> {
     /// The answer.
     pub(super) fn answer(&self, ask: &Ask, status: StatusCode) -> Response {
         let desk = ask.house().desks.of(self.sale, self.publication);
-        let now = ask.now();
-        let view = &self.view;
+        let (now, view) = (self.now, &self.view);
         let (admitted_until, held_until) = match view.status {
             Status::Admitted { until } => (Some(Utc(until)), None),
             Status::Holding { until, .. } => (None, Some(Utc(until))),
@@ -211,6 +213,7 @@ pub(super) async fn join_line(
         as_of,
         fresh: Some(&fresh),
         expires_at: fresh.expires_at,
+        now: ask.now(),
     };
     Ok(if created {
         shown.answer(&ask, StatusCode::CREATED).with(LOCATION, STATUS_PATH)
@@ -243,6 +246,7 @@ async fn living_place(ask: &Ask, pass: &QueuePass) -> Result<Option<Response>, P
         as_of: look.publication.as_of,
         fresh: Some(&fresh),
         expires_at: fresh.expires_at,
+        now: ask.came_at,
     };
     Ok(Some(shown.answer(ask, StatusCode::OK)))
 }
@@ -284,6 +288,7 @@ pub(super) async fn show_place(ask: Ask, pass: LatePass) -> Result<Response, Pro
         as_of: look.publication.as_of,
         fresh: fresh.as_ref(),
         expires_at: fresh.as_ref().map_or(pass.expires_at(), |fresh| fresh.expires_at),
+        now: ask.came_at,
     };
     Ok(shown.answer(&ask, StatusCode::OK))
 }

@@ -96,8 +96,8 @@ impl With<'_> {
         Self { body: Some(body), ..self }
     }
 
-    fn and(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.push((name, value.to_string()));
+    fn and(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 }
@@ -690,7 +690,7 @@ async fn a_key_is_one_request_and_one_place() {
     assert_eq!(first["position"], again["position"]);
     office.ask("POST", "/queue/token", join("other")).await.refused(422, "idempotency_mismatch");
     let long = "k".repeat(256);
-    for bad in ["", "two words", "열쇠", &long] {
+    for bad in ["", "two words", "열쇠", long.as_str()] {
         let with = With::default().and("idempotency-key", bad);
         office.ask("POST", "/queue/token", with).await.refused(400, "malformed_request");
     }
