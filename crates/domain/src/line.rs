@@ -11,6 +11,8 @@
 //! *counted*: the admission has already moved everybody behind one step forward, and nobody's
 //! position ever grows. Such an entry stands at position 1 and is admitted, as soon as it asks
 //! again and a place is free, before all of higher rank.
+//!
+//! One idea: an entry's bits, its state and its keys change together or not at all.
 
 use std::sync::Arc;
 

@@ -99,9 +99,12 @@ impl Sale {
         }
     }
 
-    /// Whether nothing is left to wait for, and somebody waits or chooses.
+    /// Whether nothing is left to wait for, and somebody waits or chooses. Not in a pause: then the
+    /// organiser may keep seats back and give others free without anybody losing a place.
     fn line_is_over(&self) -> bool {
-        self.seats.sold_out() && (self.line.in_line() > 0 || self.choosing > 0)
+        self.phase == Phase::Open
+            && self.seats.sold_out()
+            && (self.line.in_line() > 0 || self.choosing > 0)
     }
 
     /// Whether somebody may be admitted, if anybody is there.

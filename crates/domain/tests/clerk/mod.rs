@@ -31,7 +31,7 @@
 mod words;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use domain::command::{Key, PaymentOutcome, Schedule};
 use domain::id::{
@@ -44,6 +44,7 @@ use domain::money::{Currency, Money};
 use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Outcome, Refusal, Sale};
+use rustc_hash::FxHasher;
 
 /// 12:00:00 of some day.
 const NOON: Timestamp = Timestamp((20_000 * 24 + 12) * 3_600_000);
@@ -547,7 +548,7 @@ fn changed(mut limits: Limits, words: &[&str]) -> Option<Limits> {
 
 /// A fingerprint of what is asked under a key: every word of it, but for the key.
 fn body(words: &[&str]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     let without_key = words.iter().position(|word| *word == "key").unwrap_or(words.len());
     words[..without_key].hash(&mut hasher);
     hasher.finish()

@@ -1,6 +1,6 @@
 //! What a clerk says: times, statuses, refusals and happenings in words.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use domain::id::{EntryIndex, PaymentId, PaymentIndex, ReservationIndex, SeatIndex};
 use domain::line::EntryState;
@@ -10,6 +10,7 @@ use domain::sale::{Phase, Status, Takings};
 use domain::seats::SeatCounts;
 use domain::time::{Millis, Second, Timestamp};
 use domain::{Event, Refusal, Sale};
+use rustc_hash::FxHasher;
 
 use super::{NOON, Scene, since_noon};
 
@@ -45,7 +46,7 @@ pub(super) fn duration(words: &[&str]) -> Option<Millis> {
 }
 
 pub(super) fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     text.hash(&mut hasher);
     hasher.finish()
 }

@@ -3,6 +3,8 @@
 //!
 //! It shares the words of the crate (ids, commands, refusals, states as they are shown), and none
 //! of its logic.
+//!
+//! One idea: the rules once more, to be read from the top to the bottom.
 
 use domain::command::{Key, PaymentOutcome, Schedule};
 use domain::id::{
@@ -200,7 +202,8 @@ impl Model {
         if self.absent_go(now) {
             return true;
         }
-        if self.sold_out() && self.end_those_without_seats(EndReason::SoldOut) {
+        let ends = self.phase == Phase::Open && self.sold_out();
+        if ends && self.end_those_without_seats(EndReason::SoldOut) {
             return true;
         }
         self.admit_one(now)
