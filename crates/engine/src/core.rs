@@ -46,6 +46,9 @@ const BATCH_COMMANDS_MAX: usize = 4_096;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long to wait before the same batch is sent again after a failure.
 const RETRY_AFTER: Millis = 200;
+/// How long an append may take before nothing more is decided behind it: it hangs, and the time may
+/// turn out to have stood still.
+const APPEND_MAX: Millis = 1_000;
 /// How often waiting requests are looked through for those that have waited too long.
 const PATIENCE_EVERY: Millis = 250;
 
@@ -116,6 +119,8 @@ struct Open<R> {
     decided: Vec<Decided<R>>,
     /// Payments for which the provider must be asked again once this is durable, or no longer.
     open_payments: Vec<(PaymentIndex, bool)>,
+    /// The silence that this batch takes out of the clock.
+    silent_since: Option<Timestamp>,
 }
 
 impl<R> Default for Open<R> {
@@ -126,6 +131,7 @@ impl<R> Default for Open<R> {
             at: Timestamp::default(),
             decided: Vec::new(),
             open_payments: Vec::new(),
+            silent_since: None,
         }
     }
 }
@@ -138,6 +144,9 @@ struct InFlight<R> {
     events: u64,
     decided: Vec<Decided<R>>,
     open_payments: Vec<(PaymentIndex, bool)>,
+    silent_since: Option<Timestamp>,
+    /// When it was handed out.
+    since: Timestamp,
     publication: Option<Sale>,
     /// The batch itself, while it waits to be sent again.
     retry: Option<(Append, Timestamp)>,
@@ -149,6 +158,8 @@ struct PayingCaller<R> {
     to: Option<R>,
     entry: Option<EntryIndex>,
     since: Timestamp,
+    /// What to tell when the answer takes too long: what is durable of the payment, and no more.
+    pending: Reply,
 }
 
 /// One sale's state machine.
@@ -294,7 +305,7 @@ impl<R> Core<R> {
         let done = self.in_flight.take().expect("an append in flight");
         self.tip = done.head;
         self.store_failing = false;
-        self.heartbeat(done.at);
+        self.stands_written(done.at);
         for decided in done.decided {
             self.tell(decided, now, out);
         }
@@ -311,6 +322,12 @@ impl<R> Core<R> {
         }
     }
 
+    /// A batch of this time is in the journal: whoever made it took out any silence before it.
+    fn stands_written(&mut self, at: Timestamp) {
+        self.alive_at = self.alive_at.max(at);
+        self.silent_since = self.silent_since.map(|since| since.max(at));
+    }
+
     /// The store could not append the batch in flight, as far as is known. The same batch is sent
     /// again until the answer is definite.
     ///
@@ -324,8 +341,12 @@ impl<R> Core<R> {
 
     /// Somebody else's batch came in between: everything that is not durable is decided again.
     pub fn conflict(&mut self, out: &mut Vec<Output<R>>) {
-        let again = self.in_flight.take().map(|batch| batch.decided).unwrap_or_default();
+        let in_flight = self.in_flight.take();
         let open = std::mem::take(&mut self.open);
+        let in_flight_silence = in_flight.as_ref().and_then(|batch| batch.silent_since);
+        let silences = [in_flight_silence, open.silent_since, self.silent_since];
+        self.silent_since = silences.into_iter().flatten().min();
+        let again = in_flight.map(|batch| batch.decided).unwrap_or_default();
         for decided in again.into_iter().chain(open.decided).rev() {
             let waiting = decided.waiting;
             if waiting.to.is_some() || Priority::of(&waiting.request.command) == Priority::Settle {
@@ -351,8 +372,9 @@ impl<R> Core<R> {
         for batch in batches {
             crate::recovery::apply(&mut self.sale, batch)?;
             self.tip = batch.head();
-            self.last_at = self.last_at.max(Timestamp(batch.at_ms));
-            self.heartbeat(Timestamp(batch.at_ms));
+            let at = Timestamp(batch.at_ms);
+            self.last_at = self.last_at.max(at);
+            self.stands_written(at);
         }
         self.catching_up = false;
         self.store_failing = false;
@@ -374,7 +396,7 @@ impl<R> Core<R> {
             return;
         }
         self.retry(now, out);
-        if self.has_room() {
+        if self.has_room(now) {
             if let Some(entries) = self.presence.due(&self.sale, &self.seen, now) {
                 self.enqueue(Command::Seen { entries }, now);
             }
@@ -383,7 +405,7 @@ impl<R> Core<R> {
                 self.settle_due(now);
             }
         }
-        while self.has_room() {
+        while self.has_room(now) {
             let Some(waiting) = self.queues.iter_mut().find_map(VecDeque::pop_front) else { break };
             self.decide(waiting, now, out);
         }
@@ -406,7 +428,7 @@ impl<R> Core<R> {
             return now.plus(PATIENCE_EVERY);
         }
         let waits = self.in_flight.is_some() || !self.paying.is_empty();
-        let room = self.has_room();
+        let room = self.has_room(now);
         [
             self.sale.next_deadline().filter(|_| room),
             self.calls.next_at(),
@@ -429,8 +451,10 @@ impl<R> Core<R> {
 
     /// Whether more may be decided. Nothing is while the store fails: time that passes then will
     /// turn out to have stood still.
-    fn has_room(&self) -> bool {
+    fn has_room(&self, now: Timestamp) -> bool {
+        let hangs = |batch: &InFlight<R>| now.since(batch.since) >= APPEND_MAX;
         !self.store_failing
+            && !self.in_flight.as_ref().is_some_and(hangs)
             && self.open.decided.len() < BATCH_COMMANDS_MAX
             && self.open.body.len() < BATCH_BYTES_MAX
     }
@@ -497,6 +521,7 @@ impl<R> Core<R> {
         }
         if let Some(silent_since) = self.silent_since.take() {
             self.alive_at = now;
+            self.open.silent_since.get_or_insert(silent_since);
             let resume = Command::Resume { silent_since };
             let _unscheduled = self.execute(&resume, Actor::System, None, now);
         }
@@ -605,7 +630,8 @@ impl<R> Core<R> {
                 }
             }
             Tell::Charge(payment) => {
-                self.paying.insert(payment, PayingCaller { to, entry, since: now });
+                let pending = self.pending(payment);
+                self.paying.insert(payment, PayingCaller { to, entry, since: now, pending });
                 out.push(Output::Call(self.charge(payment, request.instrument)));
             }
             Tell::Settled(payment, reply) => {
@@ -646,6 +672,8 @@ impl<R> Core<R> {
             events: open.events,
             decided: open.decided,
             open_payments: open.open_payments,
+            silent_since: open.silent_since,
+            since: now,
             publication: due.then(|| self.sale.clone()),
             retry: None,
         });
@@ -716,18 +744,19 @@ impl<R> Core<R> {
         for payment in tired {
             let caller = self.paying.remove(&payment).expect("it was just found");
             let Some(to) = caller.to else { continue };
-            let result = Ok(self.pending(payment));
+            let result = Ok(caller.pending);
             out.push(Output::Reply { to, entry: caller.entry, result });
         }
     }
 
-    /// What is durable of a payment that nobody has answered for yet.
+    /// What is durable of a payment whose provider is about to be asked. Not looked up later: the
+    /// working copy may know more than the disk then, or, while it catches up, less.
     fn pending(&self, payment: PaymentIndex) -> Reply {
         let (_, mut answer) = self.payment_answer(payment);
         if let Answer::Reservation { view, .. } = &mut answer
             && let Some(shown) = &mut view.payment
         {
-            // The working copy may know more than the disk; what is told is what is certain.
+            // When this is told, nobody has said what became of it.
             shown.state = domain::payment::PaymentState::Unknown;
         }
         Reply { as_of: self.tip.number, answer: Ok(answer) }
