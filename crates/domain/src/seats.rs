@@ -9,6 +9,9 @@ use crate::id::{ReservationIndex, SeatIndex};
 use crate::pages::Pages;
 use crate::plan::Hall;
 
+/// Seats that are kept, and copied when one of them changes, together.
+pub const PAGE_SEATS: usize = 256;
+
 /// The state of a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeatState {
@@ -86,7 +89,7 @@ impl Packed {
 /// All seats of a sale.
 #[derive(Clone, Debug, Default)]
 pub struct Seats {
-    states: Pages<Packed, 256>,
+    states: Pages<Packed, PAGE_SEATS>,
     total: SeatCounts,
     performances: Vec<SeatCounts>,
 }
@@ -102,7 +105,7 @@ impl Seats {
         Self::counted(states.map(Packed::pack).collect(), hall)
     }
 
-    fn counted(states: Pages<Packed, 256>, hall: &Hall) -> Self {
+    fn counted(states: Pages<Packed, PAGE_SEATS>, hall: &Hall) -> Self {
         let mut total = SeatCounts::default();
         let mut performances = vec![SeatCounts::default(); hall.plan().performances.len()];
         for (packed, seat) in states.iter().zip(hall.seats()) {
@@ -153,10 +156,10 @@ impl Seats {
         }
     }
 
-    /// Whether the page of 256 seats that `seat` stands in is the same, unchanged, in `other`.
+    /// Whether the page of [`PAGE_SEATS`] that `seat` stands in is the same, unchanged, in `other`.
     #[must_use]
     pub fn same_page(&self, other: &Self, seat: SeatIndex) -> bool {
-        let page = seat.at() / 256;
+        let page = seat.at() / PAGE_SEATS;
         match (self.states.page(page), other.states.page(page)) {
             (Some(ours), Some(theirs)) => std::sync::Arc::ptr_eq(ours, theirs),
             _ => false,
@@ -166,7 +169,7 @@ impl Seats {
 
 pub(crate) mod snapshot {
     //! Seats in a snapshot: their states; the counts follow.
-    use super::{Hall, Packed, Pages, Seats};
+    use super::{Hall, PAGE_SEATS, Packed, Pages, Seats};
     use minicbor::decode::{self, Decoder};
     use minicbor::encode::{self, Encoder, Write};
 
@@ -178,7 +181,7 @@ pub(crate) mod snapshot {
     }
 
     pub(crate) fn decode(d: &mut Decoder<'_>, hall: &Hall) -> Result<Seats, decode::Error> {
-        let states: Pages<Packed, 256> = d.decode()?;
+        let states: Pages<Packed, PAGE_SEATS> = d.decode()?;
         if states.len() != hall.seats().len() {
             return Err(decode::Error::message("not as many seats as the plan has"));
         }

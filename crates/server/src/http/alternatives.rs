@@ -24,15 +24,17 @@ struct Candidate {
     distance: u32,
 }
 
-/// As many free seats as were wished for, of the grade of the one that was taken, in plan order;
-/// none when there are not so many near by.
+/// As many free seats as were wished for, of the grade of the first that was taken, in plan order;
+/// none when there are not so many near by. `seats` may be older than the refusal and still show
+/// those that were taken as free.
 pub(super) fn alternatives(
     hall: &Hall,
     seats: &Seats,
-    taken: SeatIndex,
+    taken: &[SeatIndex],
     count: usize,
 ) -> Option<Vec<SeatIndex>> {
-    let candidates = candidates(hall, seats, taken)?;
+    let mut candidates = candidates(hall, seats, *taken.first()?)?;
+    candidates.retain(|seat| !taken.contains(&seat.index));
     beside_each_other(&candidates, count).or_else(|| nearest(candidates, count))
 }
 
@@ -110,7 +112,7 @@ mod tests {
     fn hints(free: &str, taken: &str, count: usize) -> String {
         let (sale, hall) = only_free(free);
         let taken = hall.find(1, taken).unwrap();
-        let found = alternatives(&hall, sale.seats(), taken, count).unwrap_or_default();
+        let found = alternatives(&hall, sale.seats(), &[taken], count).unwrap_or_default();
         let numbers: Vec<&str> =
             found.iter().map(|seat| &*hall.seats()[seat.at()].number).collect();
         numbers.join(" ")
@@ -133,6 +135,9 @@ mod tests {
             ("A1", "A2", 2, ""),
             ("", "A2", 1, ""),
             ("A1 A2 A3", "A33", 3, "A1 A2 A3"),
+            // Not what was just taken, although the list does not know that yet.
+            ("C10 C11 C12", "C11", 1, "C10"),
+            ("C10 C11", "C11", 2, ""),
         ];
         for (free, taken, count, expected) in table {
             assert_eq!(hints(free, taken, count), expected, "{free} for {count} of {taken}");
@@ -144,13 +149,14 @@ mod tests {
         let (sale, hall) = only_free("");
         for seat in 0..SeatIndex::after(hall.seats().len()).0 {
             for count in [0, 1, 4] {
-                let found = alternatives(&hall, sale.seats(), SeatIndex(seat), count);
+                let found = alternatives(&hall, sale.seats(), &[SeatIndex(seat)], count);
                 let performance = hall.seats()[SeatIndex(seat).at()].performance;
                 let inside =
                     |other: &SeatIndex| hall.seats()[other.at()].performance == performance;
                 assert!(found.unwrap_or_default().iter().all(inside));
             }
         }
-        assert_eq!(alternatives(&hall, sale.seats(), SeatIndex(u32::MAX), 1), None);
+        assert_eq!(alternatives(&hall, sale.seats(), &[SeatIndex(u32::MAX)], 1), None);
+        assert_eq!(alternatives(&hall, sale.seats(), &[], 1), None);
     }
 }

@@ -17,8 +17,7 @@ use super::problem::{Edge, Flaw, Problem};
 /// Bytes of a body, at most.
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// A body in JSON.
-#[derive(Debug)]
+/// A body in JSON. It may hold secrets and cannot be printed.
 pub(super) struct JsonBody(Bytes);
 
 impl JsonBody {

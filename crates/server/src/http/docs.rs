@@ -48,7 +48,8 @@ impl Documents {
     get,
     path = "/openapi.json",
     tag = "documents",
-    responses((status = 200, description = "An OpenAPI document.", content_type = "application/json", body = Object))
+    responses((status = 200, body = Object, content_type = "application/json",
+        description = "An OpenAPI document."))
 )]
 pub(super) async fn show_openapi(ask: Ask) -> Result<Response, Problem> {
     Ok(unless_known(&ask.headers, &ask.house().documents.openapi, JSON))
@@ -59,7 +60,8 @@ pub(super) async fn show_openapi(ask: Ask) -> Result<Response, Problem> {
     get,
     path = "/docs",
     tag = "documents",
-    responses((status = 200, description = "A page that needs no internet.", body = String, content_type = "text/html"))
+    responses((status = 200, body = String, content_type = "text/html",
+        description = "A page that needs no internet."))
 )]
 pub(super) async fn show_docs(ask: Ask) -> Result<Response, Problem> {
     let response = unless_known(&ask.headers, &ask.house().documents.docs, HTML);
@@ -73,7 +75,8 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     get,
     path = "/docs.css",
     tag = "documents",
-    responses((status = 200, description = "A style sheet.", body = String, content_type = "text/css"))
+    responses((status = 200, body = String, content_type = "text/css",
+        description = "A style sheet."))
 )]
 pub(super) async fn show_docs_style(ask: Ask) -> Result<Response, Problem> {
     let response = unless_known(&ask.headers, &ask.house().documents.style, CSS);

@@ -2,9 +2,9 @@
 
 use axum::response::Response;
 use domain::Command;
-use domain::id::ReservationId;
+use domain::id::{EntryIndex, ReservationId};
 use domain::refusal::Refusal;
-use engine::Answer;
+use engine::{Answer, Publication};
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use super::endpoint::{Ask, Segment};
 use super::pass::{LatePass, Reader};
 use super::problem::Problem;
 use super::queue::{PlaceBody, Shown};
-use super::reservation::{self, Booking, ReservationBody};
+use super::reservation::{ReservationBody, bookings};
 use super::time::Utc;
 use crate::ids::parse_short;
 
@@ -55,12 +55,10 @@ pub(super) struct OneReservationBody<'a> {
 pub(super) async fn list_reservations(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
     let pass = pass.with_reservation(ask.app()).await?;
     let look = pass.look(ask.app()).await?;
-    let (sale, now) = (&look.publication.sale, ask.now());
-    let visit = sale.visit_of_entry(pass.place.entry);
-    let own = visit.into_iter().flat_map(|visit| sale.reservations_of(visit));
-    let bodies = own.filter_map(|(index, _)| reservation::find(sale, index));
+    let now = ask.now();
+    let own = bookings(&look.publication.sale, pass.place.entry);
     let body = ReservationsBody {
-        reservations: bodies.map(|booking| booking.body(now)).collect(),
+        reservations: own.map(|booking| booking.body(now)).collect(),
         server_time: Utc(now),
         as_of: look.publication.as_of,
     };
@@ -87,27 +85,28 @@ pub(super) async fn show_reservation(
         Reader::Buyer(pass) => {
             let pass = pass.with_reservation(ask.app()).await?;
             let look = pass.look(ask.app()).await?;
-            let sale = &look.publication.sale;
-            let visit = sale.visit_of_entry(pass.place.entry);
-            let mut own = visit.into_iter().flat_map(|visit| sale.reservations_of(visit));
-            let found = own.find(|(_, reservation)| reservation.id == id);
-            let booking = found.and_then(|(index, _)| reservation::find(sale, index));
-            let response = shown(&ask, booking, look.publication.as_of)?;
+            let response = shown(&ask, &look.publication, pass.place.entry, id)?;
             Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
         }
-        Reader::Holder { sale, index, reservation } => {
-            let publication = sale.publication();
-            let booking = reservation::find(&publication.sale, index);
-            let named = |booking: &Booking<'_>| booking.reservation.id == id && reservation == id;
-            shown(&ask, booking.filter(named), publication.as_of)
+        Reader::Holder { sale, entry, reservation } if reservation == id => {
+            let publication = sale.read(entry).await;
+            shown(&ask, &publication, entry, id)
         }
+        Reader::Holder { .. } => Err(Refusal::ReservationNotFound.into()),
     }
 }
 
-fn shown(ask: &Ask, booking: Option<Booking<'_>>, as_of: u64) -> Result<Response, Problem> {
+fn shown(
+    ask: &Ask,
+    publication: &Publication,
+    entry: EntryIndex,
+    id: ReservationId,
+) -> Result<Response, Problem> {
     let now = ask.now();
+    let mut own = bookings(&publication.sale, entry);
+    let booking = own.find(|booking| booking.reservation.id == id);
     let reservation = booking.ok_or(Refusal::ReservationNotFound)?.body(now);
-    let body = OneReservationBody { reservation, server_time: Utc(now), as_of };
+    let body = OneReservationBody { reservation, server_time: Utc(now), as_of: publication.as_of };
     Ok(answer::private(StatusCode::OK, &body))
 }
 
@@ -118,7 +117,8 @@ fn shown(ask: &Ask, booking: Option<Booking<'_>>, as_of: u64) -> Result<Response
     tag = "reservations",
     security(("queue_token" = [])),
     params(("reservation_id" = String, Path, description = "The reservation.")),
-    responses((status = 200, description = "The seats are free again; where the buyer stands now.", body = PlaceBody))
+    responses((status = 200, body = PlaceBody,
+        description = "The seats are free again; where the buyer stands now."))
 )]
 pub(super) async fn give_back_seats(
     ask: Ask,

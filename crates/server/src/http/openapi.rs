@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder, Schema, Type,
@@ -24,7 +25,8 @@ use crate::language::Language;
 #[openapi(
     info(
         title = "maepyo",
-        description = "A concert box office that stays open under a stampede: a waiting line, a seat map, holds, payments and tickets.",
+        description = "A concert box office that stays open under a stampede: a waiting line, \
+            a seat map, holds, payments and tickets.",
     ),
     paths(
         performances::list_performances,
@@ -46,7 +48,7 @@ use crate::language::Language;
         health::show_health,
         health::show_readiness,
     ),
-    modifiers(&Tokens, &Problems),
+    modifiers(&Tokens, &Problems, &Absence),
 )]
 struct Api;
 
@@ -59,7 +61,8 @@ impl Modify for Tokens {
         let tokens = [
             (
                 "queue_token",
-                "The token of POST /queue/token: a place in the line. Valid for 5 minutes; any answer may carry a fresh one in the header Queue-Token.",
+                "The token of POST /queue/token: a place in the line. Valid for 5 minutes; any \
+                 answer may carry a fresh one in the header Queue-Token.",
             ),
             ("tickets_token", "The token of a successful payment. Reads its reservation."),
         ];
@@ -89,16 +92,77 @@ impl Modify for Problems {
             for code in route.codes {
                 let problem = known.iter().find(|problem| problem.code() == *code);
                 let problem = problem.expect("the table of routes names codes that exist");
-                let line = format!("`{code}`: {}.", problem.title(Language::En));
+                let line = format!("`{code}`: {}", problem.title(Language::En));
                 by_status.entry(problem.status().as_u16()).or_default().push(line);
             }
             for (status, lines) in by_status {
                 let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
                 let response = ResponseBuilder::new()
-                    .description(lines.join(" "))
+                    .description(lines.join("; "))
                     .content("application/problem+json", content.build());
                 operation.responses.responses.insert(status.to_string(), response.build().into());
             }
+        }
+    }
+}
+
+/// What may be absent is not null when it is there; without this it would be said to be either.
+struct Absence;
+
+impl Modify for Absence {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for schema in components.schemas.values_mut() {
+            never_null_where_absent(schema);
+        }
+        let items = document.paths.paths.values_mut();
+        let operations = items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.delete]);
+        for operation in operations.flatten() {
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    parameter.schema.iter_mut().for_each(never_null);
+                }
+            }
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                for content in body.content.values_mut() {
+                    if let RefOr::T(content) = content {
+                        content.schema.iter_mut().for_each(never_null);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn never_null_where_absent(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            let required = &object.required;
+            let absent = object.properties.iter_mut().filter(|(name, _)| !required.contains(name));
+            absent.for_each(|(_, property)| never_null(property));
+        }
+        RefOr::T(Schema::AllOf(parts)) => parts.items.iter_mut().for_each(never_null_where_absent),
+        RefOr::T(_) | RefOr::Ref(_) => {}
+    }
+}
+
+fn never_null(schema: &mut RefOr<Schema>) {
+    let schema_type = match schema {
+        RefOr::T(Schema::Object(object)) => &mut object.schema_type,
+        RefOr::T(Schema::Array(list)) => &mut list.schema_type,
+        RefOr::T(Schema::OneOf(one)) => {
+            // A type of its own, or null.
+            if let Some(only) = one.items.iter().find(|item| matches!(item, RefOr::Ref(_))) {
+                *schema = only.clone();
+            }
+            return;
+        }
+        RefOr::T(_) | RefOr::Ref(_) => return,
+    };
+    if let SchemaType::Array(types) = schema_type {
+        types.retain(|one| *one != Type::Null);
+        if types.len() == 1 {
+            *schema_type = SchemaType::Type(types.remove(0));
         }
     }
 }
@@ -202,6 +266,32 @@ mod tests {
         for code in codes {
             assert!(json.contains(&format!("\"{code}\"")), "{code}");
         }
+    }
+
+    #[test]
+    fn examples_have_no_field_that_is_not_documented() {
+        let json: serde_json::Value = serde_json::from_str(&openapi_json()).unwrap();
+        let schemas = json["components"]["schemas"].as_object().unwrap();
+        let fields = |schema: &serde_json::Value| {
+            let properties = schema["properties"].as_object().into_iter().flatten();
+            properties.map(|(field, _)| field.clone()).collect::<BTreeSet<String>>()
+        };
+        let mut examples = 0;
+        for (name, schema) in schemas {
+            let mut known = fields(schema);
+            for part in schema["allOf"].as_array().into_iter().flatten() {
+                known.extend(fields(part));
+                let named = part["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+                known.extend(named.map(|named| fields(&schemas[named])).unwrap_or_default());
+            }
+            for example in schema["examples"].as_array().into_iter().flatten() {
+                for (field, _) in example.as_object().into_iter().flatten() {
+                    assert!(known.contains(field), "{name}: {field}");
+                    examples += 1;
+                }
+            }
+        }
+        assert!(examples > 40, "{examples}");
     }
 
     #[test]

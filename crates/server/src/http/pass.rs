@@ -1,15 +1,16 @@
 //! Who speaks: the token of a request, checked, as a type that a handler asks for.
 //!
-//! A [`QueuePass`] is a place in a line, shown with a token that is valid now. A [`LatePass`] may be
-//! past its `exp`: it serves the few calls where the place counts and not the token's age, and
+//! A [`QueuePass`] is a place in a line, shown with a token that is valid now. A [`LatePass`] may
+//! be past its `exp`: it serves the few calls where the place counts and not the token's age, and
 //! turns into a [`QueuePass`] only there. A [`Reader`] may also be whoever holds a tickets token.
+//! None of them can be printed, for the tokens in them are secrets.
 
 use std::sync::Arc;
 
 use arc_swap::Guard;
 use axum::body::Body;
 use domain::Refusal;
-use domain::id::{EntryIndex, Nonce, Place, ReservationId, ReservationIndex, SaleId};
+use domain::id::{EntryIndex, Nonce, Place, ReservationId, SaleId};
 use domain::reservation::ReservationState;
 use domain::sale::{PlaceView, Status};
 use engine::{Publication, SaleHandle};
@@ -27,7 +28,6 @@ use crate::token::{QueueClaims, Verified};
 const READABLE_S: u64 = 86_400;
 
 /// A place in a line, shown with a token that is valid now.
-#[derive(Clone, Debug)]
 pub(super) struct QueuePass {
     /// Which sale's line.
     pub(super) sale: Arc<SaleHandle>,
@@ -40,14 +40,12 @@ pub(super) struct QueuePass {
 }
 
 /// A place in a line, shown with an authentic token whose time may be over.
-#[derive(Clone, Debug)]
 pub(super) struct LatePass {
     pass: QueuePass,
     expired: bool,
 }
 
 /// Whoever may read a reservation.
-#[derive(Clone, Debug)]
 pub(super) enum Reader {
     /// The buyer in line.
     Buyer(LatePass),
@@ -55,15 +53,14 @@ pub(super) enum Reader {
     Holder {
         /// Which sale.
         sale: Arc<SaleHandle>,
-        /// Which reservation of it.
-        index: ReservationIndex,
-        /// The reservation's name.
+        /// Whose reservation.
+        entry: EntryIndex,
+        /// Which one.
         reservation: ReservationId,
     },
 }
 
 /// A queue token just signed.
-#[derive(Clone, Debug)]
 pub(super) struct FreshToken {
     /// The token.
     pub(super) text: String,
@@ -254,9 +251,9 @@ impl FromAsk for Reader {
             return Ok(Self::Buyer(LatePass::from_ask(ask, body).await?));
         };
         let claims = verified.live().map_err(|_| Edge::TokenExpired)?;
-        let (reservation, index) =
+        let (reservation, entry) =
             tickets::parse_subject(&claims.reservation_id).ok_or(Refusal::UnknownPlace)?;
-        Ok(Self::Holder { sale: find_sale(app, &claims.sale)?, index, reservation })
+        Ok(Self::Holder { sale: find_sale(app, &claims.sale)?, entry, reservation })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use domain::Command;
-use domain::id::{PaymentId, ReservationId};
+use domain::id::{EntryIndex, PaymentId, Place, ReservationId};
 use domain::money::Money;
 use domain::payment::{Payment, PaymentState};
 use domain::refusal::Refusal;
@@ -25,7 +25,7 @@ use super::idempotency::RequestKey;
 use super::pass::LatePass;
 use super::poll::soon_ms;
 use super::problem::{Edge, Flaw, Problem};
-use super::reservation::{self, Booking, Ticket, payment_word};
+use super::reservation::{Booking, Ticket, booking, payment_word};
 use super::tickets;
 use super::time::Utc;
 use super::words;
@@ -36,7 +36,10 @@ const RETRY_SOON: HeaderValue = HeaderValue::from_static("2");
 
 /// What to pay for, and with what.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = PaymentRequest)]
+#[schema(as = PaymentRequest, examples(json!({
+    "reservation_id": "0g7r3k1z9q2fd",
+    "payment": {"method": "card", "token": "tok_ok"},
+})))]
 pub(super) struct PayBody {
     /// The reservation.
     reservation_id: String,
@@ -66,7 +69,19 @@ impl std::fmt::Debug for InstrumentBody {
 
 /// A payment as it stands.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Payment)]
+#[schema(as = Payment, examples(json!({
+    "status": "success",
+    "payment_status": "success",
+    "message": "예약이 완료되었습니다.",
+    "payment_id": "3tq0v1m5c8w2h6k9n4r7x0z1bd",
+    "reservation_id": "0g7r3k1z9q2fd",
+    "amount": 100,
+    "currency": "KRW",
+    "tickets": [{"seat_number": "A1", "ticket_id": "1a5d9g3k7p2t6w0z4c8f2j6n1r"}],
+    "tickets_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIs…",
+    "server_time": "2026-04-01T10:01:00.000Z",
+    "as_of": 43,
+})))]
 pub(super) struct PaymentBody<'a> {
     /// The same as `payment_status`.
     #[schema(examples("success"))]
@@ -125,8 +140,10 @@ pub(super) struct PaymentBody<'a> {
         description = "The same key gives the outcome of the same payment again.")),
     request_body = PayBody,
     responses(
-        (status = 200, description = "It is paid, and the reservation confirmed.", body = PaymentBody),
-        (status = 202, description = "The provider has not answered for 10 seconds.", body = PaymentBody,
+        (status = 200, body = PaymentBody,
+            description = "It is paid, and the reservation confirmed."),
+        (status = 202, body = PaymentBody,
+            description = "The provider has not answered for 10 seconds.",
             headers(("Location" = String, description = "Where the outcome can be read."))),
     )
 )]
@@ -138,37 +155,32 @@ pub(super) async fn pay_reservation(
 ) -> Result<Response, Problem> {
     let wish: PayBody = body.read()?;
     let pass = pass.with_reservation(ask.app()).await?;
-    let reservation = parse_short(&wish.reservation_id).ok_or(Refusal::ReservationNotFound)?;
-    let instrument = wish.payment.read()?;
+    let (command, instrument) = (wish.command(pass.place, key)?, wish.payment.read()?);
     let publication = Arc::clone(&pass.glance(ask.app()));
     let desk = ask.house().desks.of(&pass.sale, &publication);
-    let command = Command::BeginPayment {
-        place: pass.place,
-        reservation: ReservationId(reservation),
-        payment: PaymentId(Ids.payment_id()),
-        expected: wish.amount.map(Money),
-        key: key.of(&wish.asked()),
-    };
     let submitted = ask.submit_with(&pass.sale, command, Some(instrument)).await;
-    let currency = desk.hall().plan().currency;
-    let (as_of, answer) = submitted.map_err(|problem| match problem.refusal() {
-        Some(Refusal::PriceChanged { .. }) => {
-            problem.tell(|fields| fields.currency = Some(currency.as_str().to_owned()))
-        }
-        _ => problem,
-    })?;
+    let in_currency = |problem: Problem| problem.in_currency(desk.hall().plan().currency);
+    let (as_of, answer) = submitted.map_err(in_currency)?;
     let Answer::Reservation { view, .. } = answer else { unreachable!("of a reservation") };
     let booking = Booking::of(desk.hall(), &view);
     let payment = view.payment.as_ref().expect("a payment was begun or found");
-    let settled = Settled { sale: &pass.sale, booking, payment, as_of };
+    let settled = Settled { sale: &pass.sale, entry: pass.place.entry, booking, payment, as_of };
     Ok(settled.answer(&ask)?.with_fresh(pass.fresh(&ask).as_ref()))
 }
 
 impl PayBody {
-    /// What is asked for, for comparing with what a key was used for before.
-    fn asked(&self) -> [&[u8]; 4] {
-        let InstrumentBody { method, token } = &self.payment;
-        [b"pay", self.reservation_id.as_bytes(), method.as_bytes(), token.as_bytes()]
+    fn command(&self, place: Place, key: RequestKey) -> Result<Command, Refusal> {
+        let Self { reservation_id, payment: InstrumentBody { method, token }, amount } = self;
+        let asked = [b"pay", reservation_id.as_bytes(), method.as_bytes(), token.as_bytes()];
+        Ok(Command::BeginPayment {
+            place,
+            reservation: parse_short(reservation_id)
+                .map(ReservationId)
+                .ok_or(Refusal::ReservationNotFound)?,
+            payment: PaymentId(Ids.payment_id()),
+            expected: amount.map(Money),
+            key: key.of(&asked),
+        })
     }
 }
 
@@ -198,6 +210,7 @@ fn is_card_number(text: &str) -> bool {
 /// A payment that was answered for, and what it pays for.
 struct Settled<'a> {
     sale: &'a SaleHandle,
+    entry: EntryIndex,
     booking: Booking<'a>,
     payment: &'a Payment,
     as_of: u64,
@@ -240,7 +253,7 @@ impl Settled<'_> {
             amount: payment.amount.0,
             currency: booking.hall.plan().currency.as_str(),
             tickets: approved.then(|| booking.tickets()),
-            tickets_token: approved.then(|| tickets::sign(ask, self.sale, booking, payment)),
+            tickets_token: approved.then(|| tickets::sign(ask, self.sale, booking, self.entry)),
             reason: decline.map(|decline| &*decline.reason),
             retryable: decline.map(|decline| decline.retryable),
             expires_at,
@@ -289,7 +302,7 @@ pub(super) async fn show_payment(
     let sale = &look.publication.sale;
     let id = parse_long(&id.0).map(PaymentId);
     let payment = id.and_then(|id| sale.payment(sale.payment_by_id(id)?));
-    let booking = payment.and_then(|payment| reservation::find(sale, payment.reservation));
+    let booking = payment.and_then(|payment| booking(sale, payment.reservation));
     let (Some(payment), Some(booking)) = (payment, booking) else {
         return Err(Refusal::PaymentNotFound.into());
     };
@@ -298,7 +311,7 @@ pub(super) async fn show_payment(
         return Err(Refusal::PaymentNotFound.into());
     }
     let as_of = look.publication.as_of;
-    let settled = Settled { sale: &pass.sale, booking, payment, as_of };
+    let settled = Settled { sale: &pass.sale, entry: pass.place.entry, booking, payment, as_of };
     let response = answer::private(StatusCode::OK, &settled.body(&ask));
     Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
 }

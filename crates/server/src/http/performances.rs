@@ -85,10 +85,13 @@ pub(super) struct PerformanceBody<'a> {
     path = "/performances",
     tag = "performances",
     params(
-        ("from" = Option<String>, Query, description = "Those on this date and later, `YYYY-MM-DD`.", example = "2026-05-01"),
-        ("after" = Option<String>, Query, description = "Those behind this performance, in the order of the list."),
+        ("from" = Option<String>, Query, example = "2026-05-01",
+            description = "Those on this date and later, `YYYY-MM-DD`."),
+        ("after" = Option<String>, Query,
+            description = "Those behind this performance, in the order of the list."),
     ),
-    responses((status = 200, description = "The performances. May be kept for two seconds.", body = PerformancesBody))
+    responses((status = 200, body = PerformancesBody,
+        description = "The performances. May be kept for two seconds."))
 )]
 pub(super) async fn list_performances(
     ask: Ask,
@@ -99,10 +102,10 @@ pub(super) async fn list_performances(
     let after = query.after.as_deref().map(|id| find_performance(&directory, id)).transpose()?;
     let mut listed = directory.performances();
     if let Some(after) = after {
-        listed.find(|listed| {
-            std::ptr::eq(after.sale.as_ref(), listed.sale.as_ref())
-                && listed.performance == after.performance
-        });
+        let same = |listed: &&Listed| {
+            Arc::ptr_eq(&listed.sale, &after.sale) && listed.performance == after.performance
+        };
+        listed.find(same);
     }
     let seen =
         listed.map(Seen::of).filter(|seen| from.is_none_or(|from| seen.performance().date >= from));
@@ -123,7 +126,8 @@ pub(super) async fn list_performances(
     path = "/performances/{performance_id}",
     tag = "performances",
     params(("performance_id" = String, Path, description = "The performance.")),
-    responses((status = 200, description = "The performance. May be kept for two seconds.", body = PerformanceBody))
+    responses((status = 200, body = PerformanceBody,
+        description = "The performance. May be kept for two seconds."))
 )]
 pub(super) async fn show_performance(ask: Ask, id: Segment) -> Result<Response, Problem> {
     let directory = ask.app().engine.directory();
@@ -138,7 +142,8 @@ pub(super) async fn show_performance(ask: Ask, id: Segment) -> Result<Response, 
     tag = "performances",
     params(
         ("performance_id" = String, Path, description = "The performance."),
-        ("If-None-Match" = Option<String>, Header, description = "The tag of the plan that is known already."),
+        ("If-None-Match" = Option<String>, Header,
+            description = "The tag of the plan that is known already."),
     ),
     responses(
         (status = 200, description = "The plan, which never changes.", body = PlanBody,

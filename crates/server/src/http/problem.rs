@@ -10,6 +10,7 @@ mod table;
 
 use axum::response::Response;
 use domain::Refusal;
+use domain::money::Currency;
 use engine::Failure;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -200,6 +201,13 @@ impl Problem {
     pub(super) fn tell(mut self, more: impl FnOnce(&mut Fields)) -> Self {
         more(&mut self.0.fields);
         self
+    }
+
+    /// With the currency of the amount that it names, if it names one.
+    pub(super) fn in_currency(self, currency: Currency) -> Self {
+        self.tell(|fields| {
+            fields.currency = fields.amount.map(|_| currency.as_str().to_owned());
+        })
     }
 
     /// The answer to the request `request_id`.

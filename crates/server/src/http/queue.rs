@@ -30,7 +30,7 @@ const STATUS_PATH: HeaderValue = HeaderValue::from_static("/queue/status");
 
 /// Which line to join; nothing for the default sale, or the only one that is on.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = JoinRequest)]
+#[schema(as = JoinRequest, examples(json!({"date": "2026-05-01"})))]
 pub(super) struct JoinBody {
     /// A date of a performance, `YYYY-MM-DD`.
     #[schema(example = "2026-05-01")]
@@ -43,7 +43,20 @@ pub(super) struct JoinBody {
 
 /// Where a buyer stands.
 #[derive(Serialize, ToSchema)]
-#[schema(as = QueueStatus)]
+#[schema(as = QueueStatus, examples(json!({
+    "status": "waiting",
+    "position": 5,
+    "total": 10,
+    "message": "현재 대기 순서: 5 / 총 대기자 수: 10",
+    "estimated_wait_seconds": 40,
+    "poll_after_ms": 1700,
+    "reservations_url": "/reservations/2026-05-01",
+    "sale_id": "demo-hall",
+    "expires_at": "2026-05-01T10:05:00.000Z",
+    "expires_in_ms": 240_000,
+    "server_time": "2026-05-01T10:01:00.000Z",
+    "as_of": 42,
+})))]
 pub(super) struct PlaceBody<'a> {
     /// The queue token to use from now on; absent when the one that was sent is good for long
     /// enough.
@@ -57,6 +70,7 @@ pub(super) struct PlaceBody<'a> {
     #[schema(examples("waiting"))]
     status: &'static str,
     /// 1 when it is your turn, 2 for the first who waits; null once the place is over.
+    #[schema(required)]
     position: Option<u32>,
     /// 1 and all who wait.
     total: u32,
@@ -64,8 +78,10 @@ pub(super) struct PlaceBody<'a> {
     #[schema(value_type = String, examples("현재 대기 순서: 5 / 총 대기자 수: 10"))]
     message: Sentence<PlaceView>,
     /// Seconds until it is your turn, about; null while nobody can say.
+    #[schema(required)]
     estimated_wait_seconds: Option<u32>,
     /// Ask again after so many milliseconds; null once the place is over.
+    #[schema(required)]
     poll_after_ms: Option<u64>,
     /// Where free seats are listed when it is your turn.
     reservations_url: &'a str,
@@ -179,7 +195,8 @@ impl Shown<'_> {
     request_body(content = Option<JoinBody>, description = "May be left out."),
     responses(
         (status = 201, description = "A new place in line.", body = PlaceBody),
-        (status = 200, description = "The place that the token or the key has already.", body = PlaceBody),
+        (status = 200, body = PlaceBody,
+            description = "The place that the token or the key has already."),
     )
 )]
 pub(super) async fn join_line(
@@ -200,14 +217,18 @@ pub(super) async fn join_line(
 
     ask.house().joins.count(ask.from(), ask.came_at)?;
     is_of_no_other_sale(&directory, sale.id(), key.0)?;
+    join_anew(&ask, &sale, key).await
+}
+
+async fn join_anew(ask: &Ask, sale: &SaleHandle, key: JoinKey) -> Result<Response, Problem> {
     let keys = JoinKeys { key: key.0, holder: None };
     let command = Command::Join { nonce: Nonce(Ids.nonce()), keys };
-    let (as_of, answer) = ask.submit(&sale, command).await?;
+    let (as_of, answer) = ask.submit(sale, command).await?;
     let Answer::Place { view, created } = answer else { unreachable!("a join leads to a place") };
-    let fresh = FreshToken::sign(&ask, sale.id(), view.place);
+    let fresh = FreshToken::sign(ask, sale.id(), view.place);
     let publication = sale.publication();
     let shown = Shown {
-        sale: &sale,
+        sale,
         publication: &publication,
         view,
         as_of,
@@ -216,9 +237,9 @@ pub(super) async fn join_line(
         now: ask.now(),
     };
     Ok(if created {
-        shown.answer(&ask, StatusCode::CREATED).with(LOCATION, STATUS_PATH)
+        shown.answer(ask, StatusCode::CREATED).with(LOCATION, STATUS_PATH)
     } else {
-        shown.answer(&ask, StatusCode::OK)
+        shown.answer(ask, StatusCode::OK)
     })
 }
 
@@ -276,7 +297,8 @@ fn is_of_no_other_sale(
     tag = "queue",
     security(("queue_token" = [])),
     responses((status = 200, description = "The place.", body = PlaceBody,
-        headers(("Queue-Token" = String, description = "A fresh token, when less than half of the old one's life is left."))))
+        headers(("Queue-Token" = String,
+            description = "A fresh token, when less than half of the old one's life is left."))))
 )]
 pub(super) async fn show_place(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
     let (pass, look) = pass.for_reading(&ask).await?;

@@ -1,10 +1,10 @@
 //! A reservation and its payment, as answers show them.
 
-use domain::id::{ReservationIndex, SeatIndex};
+use domain::id::{EntryIndex, ReservationIndex, SeatIndex};
 use domain::payment::{Payment, PaymentState};
 use domain::plan::{Hall, Performance};
 use domain::reservation::{Line, ReleaseReason, Reservation, ReservationState};
-use domain::sale::ReservationView;
+use domain::sale::{ReservationView, Sale};
 use domain::time::{ServiceClock, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +16,20 @@ use crate::ids::{LongId, ShortId};
 
 /// Some seats of one performance, kept or bought.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Reservation)]
+#[schema(as = Reservation, examples(json!({
+    "reservation_id": "0g7r3k1z9q2fd",
+    "status": "held",
+    "performance_id": "demo-hall-1",
+    "title": "봄 음악회",
+    "venue": "시민회관",
+    "date": "2026-05-01",
+    "starts_at": "2026-05-01T10:00:00.000Z",
+    "seats": [{"seat_number": "A1", "price": 100, "grade": "R", "section": "1층"}],
+    "amount": 100,
+    "currency": "KRW",
+    "expires_at": "2026-04-01T10:05:00.000Z",
+    "expires_in_ms": 300_000,
+})))]
 pub(super) struct ReservationBody<'a> {
     /// Its name.
     reservation_id: ShortId,
@@ -62,8 +75,10 @@ struct LastPayment<'a> {
     #[schema(examples("failed"))]
     status: &'static str,
     /// The provider's word (`failed`).
+    #[schema(required)]
     reason: Option<&'a str>,
     /// When that became certain.
+    #[schema(required)]
     at: Option<Utc>,
 }
 
@@ -189,8 +204,15 @@ pub(super) fn payment_word(state: &PaymentState) -> &'static str {
 }
 
 /// The reservation of a sale that stands at `index`.
-pub(super) fn find(sale: &domain::Sale, index: ReservationIndex) -> Option<Booking<'_>> {
+pub(super) fn booking(sale: &Sale, index: ReservationIndex) -> Option<Booking<'_>> {
     let reservation = sale.reservation(index)?;
     let payment = reservation.payment.and_then(|payment| sale.payment(payment));
     Some(Booking { hall: sale.hall()?, reservation, payment, clock: sale.clock() })
+}
+
+/// The reservations of a buyer, the newest first.
+pub(super) fn bookings(sale: &Sale, entry: EntryIndex) -> impl Iterator<Item = Booking<'_>> {
+    let visit = sale.visit_of_entry(entry);
+    let own = visit.into_iter().flat_map(|visit| sale.reservations_of(visit));
+    own.filter_map(|(index, _)| booking(sale, index))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use domain::Command;
-use domain::id::{ReservationId, SeatIndex};
+use domain::id::{Place, ReservationId, SeatIndex};
 use domain::limits::Limits;
 use domain::money::Money;
 use domain::plan::Hall;
@@ -46,7 +46,14 @@ pub(super) struct SeatsQuery {
 
 /// How many seats of a performance are free, and to whom it is their turn, which.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Availability)]
+#[schema(as = Availability, examples(json!({
+    "date": "2026-05-01",
+    "performance_id": "demo-hall-1",
+    "available_count": 75,
+    "currency": "KRW",
+    "message": "예약 가능한 좌석 수: 75",
+    "as_of": 42,
+})))]
 pub(super) struct AvailabilityBody<'a> {
     /// The local date at the venue.
     date: &'a str,
@@ -91,7 +98,10 @@ const LIST_END: &[u8] = b"]}";
 
 /// The seats to hold. A listed seat may be sent back as it is.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = HoldRequest)]
+#[schema(as = HoldRequest, examples(
+    json!({"seat_number": "A1", "price": 100}),
+    json!({"seat_numbers": ["A1", "A2"], "performance_id": "demo-hall-1"}),
+))]
 pub(super) struct HoldBody {
     /// One seat.
     #[schema(example = "A1")]
@@ -130,11 +140,14 @@ pub(super) struct HeldBody<'a> {
     tag = "reservations",
     security((), ("queue_token" = [])),
     params(
-        ("date" = String, Path, description = "The local date at the venue, `YYYY-MM-DD`.", example = "2026-05-01"),
-        ("performance_id" = Option<String>, Query, description = "The performance, where several are on that date."),
+        ("date" = String, Path, example = "2026-05-01",
+            description = "The local date at the venue, `YYYY-MM-DD`."),
+        ("performance_id" = Option<String>, Query,
+            description = "The performance, where several are on that date."),
         ("section" = Option<String>, Query, description = "One section only."),
     ),
-    responses((status = 200, description = "The free seats. Without a token it may be kept for a second.", body = AvailabilityBody))
+    responses((status = 200, body = AvailabilityBody,
+        description = "The free seats. Without a token it may be kept for a second."))
 )]
 pub(super) async fn list_seats(
     ask: Ask,
@@ -270,19 +283,11 @@ pub(super) async fn hold_seats(
     let directory = ask.app().engine.directory();
     let performance = wish.named().performance_of(&directory, &pass.sale, desk)?;
     let seats = wish.seats(desk.hall(), performance, publication.sale.limits())?;
-    let key = key.of(&wish.asked(desk.hall(), performance)?);
-    let command = Command::Hold {
-        place: pass.place,
-        performance: Some(performance),
-        expected: wish.expected(desk.hall(), &seats),
-        seats: seats.clone(),
-        reservation: ReservationId(Ids.reservation_id()),
-        key,
-    };
+    let command = wish.command(pass.place, desk.hall(), performance, seats.clone(), key)?;
     let submitted = ask.submit(&pass.sale, command).await;
     let (as_of, answer) = submitted.map_err(|problem| {
-        let seats_now = pass.sale.publication();
-        in_names(problem, desk.hall(), seats_now.sale.seats(), &seats)
+        let newest = pass.sale.publication();
+        in_names(problem, desk.hall(), newest.sale.seats(), &seats)
     })?;
     let Answer::Reservation { view, .. } = answer else { unreachable!("a hold is a reservation") };
 
@@ -339,12 +344,26 @@ impl HoldBody {
         numbers.iter().map(find).collect()
     }
 
-    /// What is asked for, for comparing with what a key was used for before: the performance and
-    /// the seats, in their order.
-    fn asked<'a>(&'a self, hall: &'a Hall, performance: u16) -> Result<Vec<&'a [u8]>, Problem> {
-        let performance = &hall.plan().performances[usize::from(performance)];
+    fn command(
+        &self,
+        place: Place,
+        hall: &Hall,
+        performance: u16,
+        seats: Vec<SeatIndex>,
+        key: RequestKey,
+    ) -> Result<Command, Problem> {
+        let id = &hall.plan().performances[usize::from(performance)].id;
         let numbers = self.numbers()?.iter().map(String::as_bytes);
-        Ok([&b"hold"[..], performance.id.as_str().as_bytes()].into_iter().chain(numbers).collect())
+        let asked: Vec<&[u8]> =
+            [b"hold", id.as_str().as_bytes()].into_iter().chain(numbers).collect();
+        Ok(Command::Hold {
+            place,
+            performance: Some(performance),
+            expected: self.expected(hall, &seats),
+            seats,
+            reservation: ReservationId(Ids.reservation_id()),
+            key: key.of(&asked),
+        })
     }
 
     /// What the buyer expects to pay, where it was said. Where any of it is wrong, it is an amount
@@ -369,7 +388,7 @@ fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wanted: &[SeatIndex]) 
     let number = |seat: &SeatIndex| hall.seats()[seat.at()].number.to_string();
     match problem.refusal().cloned() {
         Some(Refusal::SeatTaken { taken }) => {
-            let others = alternatives(hall, seats, taken[0], wanted.len());
+            let others = alternatives(hall, seats, &taken, wanted.len());
             let others = others.unwrap_or_default();
             problem.tell(|fields| {
                 fields.taken = Some(taken.iter().map(number).collect());
@@ -385,8 +404,8 @@ fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wanted: &[SeatIndex]) 
                 price: hall.seats()[seat.at()].price.0,
             };
             fields.seats = Some(wanted.iter().map(price).collect());
-            fields.currency = Some(hall.plan().currency.as_str().to_owned());
         }),
         _ => problem,
     }
+    .in_currency(hall.plan().currency)
 }

@@ -21,15 +21,13 @@ use bytes::Bytes;
 use domain::id::SeatIndex;
 use domain::plan::{Hall, HallSeat};
 use domain::sale::Sale;
-use domain::seats::{SeatState, Seats};
+use domain::seats::{PAGE_SEATS, SeatState, Seats};
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::to_json;
 
-/// Seats in one page of [`Seats`], which says which of them have changed.
-const PAGE_SEATS: u32 = 256;
 /// A list shorter than this is copied into one piece: one write to the network, not several.
 const COPIED_BYTES_MAX: usize = 64 * 1024;
 
@@ -211,9 +209,10 @@ impl SeatBoard {
 fn places(hall: &Hall, seats: Range<u32>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
     for seat in seats {
-        let section = hall.seats()[SeatIndex(seat).at()].section;
+        let index = SeatIndex(seat).at();
+        let section = hall.seats()[index].section;
         match places.last_mut() {
-            Some(last) if last.section == section && seat % PAGE_SEATS != 0 => {
+            Some(last) if last.section == section && !index.is_multiple_of(PAGE_SEATS) => {
                 last.seats.end = seat + 1;
             }
             _ => places.push(Place { section, seats: seat..seat + 1 }),

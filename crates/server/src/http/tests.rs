@@ -1,5 +1,7 @@
 //! The calls over a real engine on the memory journal, without a network: what each answers, by
 //! the contract. The process tests tell whole stories; here stands what they do not come by.
+//!
+//! One idea: every answer that a single call can give, by the contract.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -221,6 +223,8 @@ async fn the_use_case_from_its_own_words() {
         }
         others
     };
+    // Everybody reads their own writes, and others' a moment later: the last to join asks first.
+    assert_eq!(office.get("/queue/status", token(&others[8])).await.is(200)["position"], 10);
     let fifth = office.get("/queue/status", token(&others[3])).await;
     assert_eq!(fifth.header("queue-token"), "", "the old one is good for long enough");
     let fifth = fifth.is(200);
@@ -505,7 +509,8 @@ async fn a_declined_payment_says_what_to_do() {
         (&payment["payment_status"], &payment["retryable"]),
         (&json!("failed"), &json!(true))
     );
-    let wrong = json!({ "reservation_id": id, "amount": 1, "payment": { "method": "card", "token": "tok_ok" } });
+    let payment = json!({ "method": "card", "token": "tok_ok" });
+    let wrong = json!({ "reservation_id": id, "amount": 1, "payment": payment });
     let changed = office.ask("POST", "/payment", token(&first).and_body(wrong)).await;
     let changed = changed.refused(409, "price_changed");
     assert_eq!((&changed["amount"], &changed["currency"]), (&json!(100), &json!("KRW")));
@@ -688,6 +693,8 @@ async fn a_key_is_one_request_and_one_place() {
     let first = office.ask("POST", "/queue/token", join("tour")).await.is(201);
     let again = office.ask("POST", "/queue/token", join("tour")).await.is(200);
     assert_eq!(first["position"], again["position"]);
+    let token_of = first["token"].as_str().unwrap();
+    office.get("/queue/status", token(token_of)).await.is(200);
     office.ask("POST", "/queue/token", join("other")).await.refused(422, "idempotency_mismatch");
     let long = "k".repeat(256);
     for bad in ["", "two words", "열쇠", long.as_str()] {
@@ -702,7 +709,6 @@ async fn a_key_is_one_request_and_one_place() {
         .refused(400, "idempotency_key_weak");
 
     // A place's own keys may be simple.
-    let token_of = first["token"].as_str().unwrap();
     let hold = |seat: &str| {
         let wish = json!({ "seat_number": seat, "performance_id": "tour-1" });
         token(token_of).and_body(wish).and("idempotency-key", "1")

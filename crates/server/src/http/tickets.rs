@@ -1,7 +1,6 @@
 //! Tickets, and the token that lets their holder read them.
 
-use domain::id::{ReservationId, ReservationIndex, SeatIndex};
-use domain::payment::Payment;
+use domain::id::{EntryIndex, ReservationId, SeatIndex};
 use domain::plan::Performance;
 use engine::SaleHandle;
 use jiff::ToSpan;
@@ -28,7 +27,7 @@ pub(super) fn sign(
     ask: &Ask,
     sale: &SaleHandle,
     booking: &Booking<'_>,
-    payment: &Payment,
+    entry: EntryIndex,
 ) -> String {
     let app = ask.app();
     let time_zone = &booking.hall.plan().time_zone;
@@ -39,7 +38,7 @@ pub(super) fn sign(
         last_midnight_s(booking.performance(), time_zone).clamp(earliest, iat + TICKETS_TTL_MAX_S);
     app.keyring.sign_tickets(&TicketsClaims {
         sale: sale.id().as_str().into(),
-        reservation_id: subject(booking.reservation.id, payment.reservation).into(),
+        reservation_id: subject(booking.reservation.id, entry).into(),
         epoch: app.epoch,
         iat,
         exp,
@@ -55,16 +54,16 @@ fn last_midnight_s(performance: &Performance, time_zone: &str) -> u64 {
     midnight.ok().and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
 }
 
-/// What a tickets token says of its reservation: the name, and where it stands in the sale, for
-/// reservations are not looked up by name.
-fn subject(reservation: ReservationId, index: ReservationIndex) -> String {
-    format!("{}/{index}", ShortId::from(reservation.0))
+/// What a tickets token says of its reservation: its name, and whose it is, for a reservation is
+/// found by its buyer's entry.
+fn subject(reservation: ReservationId, entry: EntryIndex) -> String {
+    format!("{}/{entry}", ShortId::from(reservation.0))
 }
 
 /// Reads a [`subject`].
-pub(super) fn parse_subject(text: &str) -> Option<(ReservationId, ReservationIndex)> {
-    let (reservation, index) = text.split_once('/')?;
-    Some((ReservationId(parse_short(reservation)?), ReservationIndex(index.parse().ok()?)))
+pub(super) fn parse_subject(text: &str) -> Option<(ReservationId, EntryIndex)> {
+    let (reservation, entry) = text.split_once('/')?;
+    Some((ReservationId(parse_short(reservation)?), EntryIndex(entry.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -120,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_subject_is_read_back() {
-        let (reservation, index) = (ReservationId(u64::MAX), ReservationIndex(7));
-        assert_eq!(parse_subject(&subject(reservation, index)), Some((reservation, index)));
+        let (reservation, entry) = (ReservationId(u64::MAX), EntryIndex(7));
+        assert_eq!(parse_subject(&subject(reservation, entry)), Some((reservation, entry)));
         for text in ["", "/", "fzzzzzzzzzzzz", "fzzzzzzzzzzzz/", "1/1", "fzzzzzzzzzzzz/-1"] {
             assert_eq!(parse_subject(text), None, "{text}");
         }

@@ -21,8 +21,8 @@ macro_rules! say {
 }
 pub(super) use say;
 
-/// Where a sale stands with these of its seats, for programs: one performance may be sold out before
-/// the others.
+/// Where a sale stands with these of its seats, for programs: one performance may be sold out
+/// before the others.
 pub(crate) fn state_word(phase: Phase, seats: SeatCounts) -> &'static str {
     let sold_out = seats.free == 0 && seats.held == 0;
     match phase {

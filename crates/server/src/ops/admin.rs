@@ -32,6 +32,11 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long an operator's body may take to come.
 const BODY_WAIT: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether a change is published.
+const PUBLISHED_LOOK: Duration = Duration::from_millis(2);
+/// How many times at most; the change is durable all the same.
+const PUBLISHED_LOOKS_MAX: u32 = 50;
+
 /// An operator's request for one sale.
 pub(super) struct AdminCall {
     ops: Arc<Ops>,
@@ -204,6 +209,13 @@ impl AdminCall {
             engine::Request { command, actor: Actor::Operator, id: self.id, instrument: None };
         let Reply { as_of, answer } = self.ops.engine.submit(sale, request).await?;
         let (Answer::Done | Answer::Place { .. } | Answer::Reservation { .. }) = answer?;
+        // Operators read their own writes: what was decided is published within 20 ms.
+        for _ in 0..PUBLISHED_LOOKS_MAX {
+            if sale.publication().as_of >= as_of {
+                break;
+            }
+            tokio::time::sleep(PUBLISHED_LOOK).await;
+        }
         Ok((StatusCode::OK, Changed { sale_id: sale.id().to_string(), as_of: Some(as_of) }))
     }
 }

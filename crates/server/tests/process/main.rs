@@ -10,6 +10,7 @@ mod command_line;
 mod crash;
 mod errors;
 mod exceptions;
+mod history;
 mod operators;
 mod outage;
 mod shutdown;

@@ -52,10 +52,7 @@ async fn a_sale_is_scheduled_once_and_its_limits_may_change() {
     connection.ask("PUT", path, put(&sale)).await.expect(200);
     sale["limits"]["active_limit"] = json!(7);
     connection.ask("PUT", path, put(&sale)).await.expect(200);
-    until("the new limit", async || {
-        (office.sale("small").await["limits"]["active_limit"] == 7).then_some(())
-    })
-    .await;
+    assert_eq!(office.sale("small").await["limits"]["active_limit"], 7);
 
     sale["limits"]["active_limit"] = json!(0);
     let refused = connection.ask("PUT", path, put(&sale)).await.refused(400, "malformed_request");

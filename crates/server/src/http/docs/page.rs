@@ -93,8 +93,8 @@ fn write_operation(page: &mut String, operation: &Operation<'_>) -> fmt::Result 
     let (id, path, summary) = (operation.id(), escape(path), text(&value["summary"]));
     writeln!(
         page,
-        "<section>\n<h3 id=\"{id}\"><span class=\"method\">{method}</span> <code>{path}</code></h3>\n\
-         <p>{summary} <small>(<code>{id}</code>)</small></p>"
+        "<section>\n<h3 id=\"{id}\"><span class=\"method\">{method}</span> \
+         <code>{path}</code></h3>\n<p>{summary} <small>(<code>{id}</code>)</small></p>"
     )?;
     if let Some(description) = value["description"].as_str() {
         writeln!(page, "<p>{}</p>", prose(description))?;
@@ -119,7 +119,8 @@ fn write_operation(page: &mut String, operation: &Operation<'_>) -> fmt::Result 
 
 fn write_parameters(page: &mut String, parameters: &Value) -> fmt::Result {
     let Some(parameters) = parameters.as_array() else { return Ok(()) };
-    page.push_str("<h4>Parameters</h4>\n<div class=\"table\"><table>\n<thead><tr><th>Name</th><th>In</th><th>Type</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+    page.push_str("<h4>Parameters</h4>\n");
+    open_table(page, &["Name", "In", "Type", "Meaning"]);
     for parameter in parameters {
         let (name, place) = (text(&parameter["name"]), text(&parameter["in"]));
         let (kind, meaning) = (kind(&parameter["schema"]), meaning(parameter));
@@ -128,12 +129,13 @@ fn write_parameters(page: &mut String, parameters: &Value) -> fmt::Result {
             "<tr><td><code>{name}</code></td><td>{place}</td><td>{kind}</td><td>{meaning}</td></tr>"
         )?;
     }
-    page.push_str("</tbody>\n</table></div>\n");
+    page.push_str(TABLE_END);
     Ok(())
 }
 
 fn write_responses(page: &mut String, responses: &Value) -> fmt::Result {
-    page.push_str("<h4>Answers</h4>\n<div class=\"table\"><table>\n<thead><tr><th>Status</th><th>Type</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+    page.push_str("<h4>Answers</h4>\n");
+    open_table(page, &["Status", "Type", "Meaning"]);
     for (status, response) in entries(responses) {
         let content = entries(&response["content"]).next();
         let kind = content.map(|(_, content)| kind(&content["schema"])).unwrap_or_default();
@@ -147,19 +149,24 @@ fn write_responses(page: &mut String, responses: &Value) -> fmt::Result {
             )?;
         }
     }
-    page.push_str("</tbody>\n</table></div>\n");
+    page.push_str(TABLE_END);
     Ok(())
 }
 
 fn write_schema(page: &mut String, name: &str, schema: &Value) -> fmt::Result {
     let name = escape(name);
     writeln!(page, "<section>\n<h3 id=\"type-{name}\">{name}</h3>\n<p>{}</p>", meaning(schema))?;
+    for example in schema["examples"].as_array().into_iter().flatten() {
+        if example.is_object() {
+            writeln!(page, "<pre><code>{}</code></pre>", escape(&format!("{example:#}")))?;
+        }
+    }
     let parts = schema["allOf"].as_array().map_or(std::slice::from_ref(schema), Vec::as_slice);
     if parts.iter().all(|part| part["properties"].is_null() && part["$ref"].is_null()) {
         writeln!(page, "<p>{}</p>\n</section>", kind(schema))?;
         return Ok(());
     }
-    page.push_str("<div class=\"table\"><table>\n<thead><tr><th>Field</th><th>Type</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+    open_table(page, &["Field", "Type", "Meaning"]);
     for part in parts {
         if !part["$ref"].is_null() {
             writeln!(page, "<tr><td colspan=\"3\">and all of {}</td></tr>", kind(part))?;
@@ -176,17 +183,18 @@ fn write_schema(page: &mut String, name: &str, schema: &Value) -> fmt::Result {
             )?;
         }
     }
-    page.push_str("</tbody>\n</table></div>\n</section>\n");
+    page.push_str(TABLE_END);
+    page.push_str("</section>\n");
     Ok(())
 }
 
 fn write_problems(page: &mut String) -> fmt::Result {
     page.push_str(
-        "<h2 id=\"problems\">Problems</h2>\n<p>Answers of type <code>application/problem+json</code> \
-         (RFC 9457). What the rules refuse is 4xx; 5xx means only that this node could not.</p>\n\
-         <div class=\"table\"><table>\n<thead><tr><th>Code</th><th>Status</th><th>Meaning</th>\
-         <th>한국어</th></tr></thead>\n<tbody>\n",
+        "<h2 id=\"problems\">Problems</h2>\n<p>Answers of type \
+         <code>application/problem+json</code> (RFC 9457). What the rules refuse is 4xx; 5xx means \
+         only that this node could not.</p>\n",
     );
+    open_table(page, &["Code", "Status", "Meaning", "한국어"]);
     for problem in every() {
         let (code, status) = (problem.code(), problem.status().as_u16());
         let [en, ko] = [Language::En, Language::Ko].map(|language| escape(problem.title(language)));
@@ -196,9 +204,19 @@ fn write_problems(page: &mut String) -> fmt::Result {
              <td lang=\"ko\">{ko}</td></tr>"
         )?;
     }
-    page.push_str("</tbody>\n</table></div>\n");
+    page.push_str(TABLE_END);
     Ok(())
 }
+
+fn open_table(page: &mut String, columns: &[&str]) {
+    page.push_str("<div class=\"table\"><table>\n<thead><tr>");
+    for column in columns {
+        let _ = write!(page, "<th>{column}</th>");
+    }
+    page.push_str("</tr></thead>\n<tbody>\n");
+}
+
+const TABLE_END: &str = "</tbody>\n</table></div>\n";
 
 /// What a schema is, in a word: a link to its type where it has one.
 fn kind(schema: &Value) -> String {
@@ -231,8 +249,10 @@ fn kind(schema: &Value) -> String {
 fn meaning(value: &Value) -> String {
     let mut meaning = value["description"].as_str().map(prose).unwrap_or_default();
     let listed = |values: &Value| -> Option<String> {
-        let values = values.as_array()?.iter().map(|one| format!("<code>{}</code>", plain(one)));
-        Some(values.collect::<Vec<_>>().join(", "))
+        // Whole objects stand by themselves.
+        let values = values.as_array()?.iter().filter(|one| !one.is_object());
+        let values: Vec<_> = values.map(|one| format!("<code>{}</code>", plain(one))).collect();
+        (!values.is_empty()).then(|| values.join(", "))
     };
     if let Some(values) = listed(&value["enum"]) {
         let _ = write!(meaning, " One of {values}.");

@@ -15,7 +15,16 @@ use crate::ids::{LongId, ShortId};
 
 /// Why something is not given (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Problem)]
+#[schema(as = Problem, examples(json!({
+    "type": "/docs#not_admitted",
+    "title": "아직 순서가 아닙니다",
+    "status": 403,
+    "detail": "현재 대기 순서: 5 / 총 대기자 수: 10",
+    "code": "not_admitted",
+    "request_id": "4bgtwbcxzm1g3",
+    "position": 5,
+    "total": 10,
+})))]
 pub(crate) struct ProblemBody {
     /// Where the problem is explained.
     #[serde(rename = "type")]

@@ -1,7 +1,7 @@
 //! The table of problems: for each, its status, what it is, and a sentence in every language with
 //! the limit that was met.
 //!
-//! One idea, hence one file: a new refusal does not compile until it stands here.
+//! One idea: one table; a new refusal does not compile until it stands here.
 
 use domain::Refusal;
 use domain::plan::{NAME_MAX, PERFORMANCES_MAX, PlanError, SEATS_MAX};
@@ -612,8 +612,8 @@ fn of_edge(edge: &Edge, fields: &Fields, l: Language) -> Row {
                 "The payment was declined",
                 say!(
                     l,
-                    "결제가 승인되지 않았습니다({reason}). 청구된 금액은 없습니다.",
-                    "The payment was not approved ({reason}). Nothing was charged."
+                    "결제가 승인되지 않았습니다({reason}). 빠져나간 금액이 있으면 모두 돌려드립니다.",
+                    "The payment was not approved ({reason}). Any money taken goes back."
                 )
             )
         }
