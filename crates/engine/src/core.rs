@@ -297,6 +297,15 @@ impl<R> Core<R> {
         self.alive_at = self.alive_at.max(at);
     }
 
+    /// Whether a silence is still to be journalled. Until it is, nobody may write a heartbeat: a
+    /// start after it would find the store alive, and never know how long it was not.
+    #[must_use]
+    pub fn owes_silence(&self, now: Timestamp) -> bool {
+        let in_flight = self.in_flight.as_ref().and_then(|batch| batch.silent_since);
+        self.silent_since.or(self.open.silent_since).or(in_flight).is_some()
+            || now.since(self.alive_at) >= SILENCE_MIN
+    }
+
     /// The batch in flight is durable.
     ///
     /// # Panics

@@ -28,6 +28,8 @@ use crate::{Calls, Config, Failure, NewSale, Reply, Request};
 const STOP_WAIT: Millis = 12_000;
 /// How long to wait before a catalogue batch is sent again after a failure.
 const RETRY_AFTER: Millis = 200;
+/// How often the store-wide heartbeat is written.
+const HEARTBEAT_EVERY: Millis = 2_000;
 /// The longest sleep, so that a clock that was slewed is looked at again.
 const SLEEP_MAX: Millis = 1_000;
 
@@ -108,6 +110,7 @@ pub(super) struct Sales {
     adding_in_flight: Option<CatalogueEvent>,
     catalogue_retry: Option<(Append, Timestamp)>,
     alive_at: Timestamp,
+    beat_at: Timestamp,
     config: Arc<Config>,
     shared: Arc<Shared>,
     calls: Box<dyn Calls>,
@@ -137,6 +140,7 @@ impl Sales {
             adding_in_flight: None,
             catalogue_retry: None,
             alive_at,
+            beat_at: Timestamp(0),
             config,
             shared,
             calls,
@@ -205,7 +209,8 @@ impl Sales {
     fn wake_at(&self, now: Timestamp, stop_at: Option<Timestamp>) -> Timestamp {
         let sales = self.running.values().map(|sale| sale.wake_at);
         let retry = self.catalogue_retry.as_ref().map(|(_, at)| *at);
-        sales.chain(stop_at).chain(retry).min().unwrap_or(now.plus(SLEEP_MAX))
+        let beat = self.beat_at.max(now.plus(1));
+        sales.chain(stop_at).chain(retry).min().unwrap_or(beat).min(beat)
     }
 
     fn input(&mut self, input: Input, now: Timestamp) {
@@ -306,7 +311,7 @@ impl Sales {
         let due: Vec<u32> = self
             .running
             .iter()
-            .filter(|(_, sale)| sale.wake_at <= now)
+            .filter(|(_, sale)| sale.wake_at <= now || sale.core.owes_silence(now))
             .map(|(stream, _)| *stream)
             .collect();
         for stream in due {
@@ -323,6 +328,11 @@ impl Sales {
             self.appends_in_flight += self.appends.len();
             // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
+        }
+        let owes = |sale: &Running| sale.core.owes_silence(now);
+        if self.beat_at <= now && !self.running.values().any(owes) {
+            self.beat_at = now.plus(HEARTBEAT_EVERY);
+            let _ended = self.writes.send(Job::Beat { at: now });
         }
     }
 

@@ -12,8 +12,8 @@ use super::Shared;
 use super::inbox::Input;
 use crate::recovery::encode_snapshot;
 
-/// How often the store-wide heartbeat is written.
-const HEARTBEAT_EVERY: Millis = 2_000;
+/// How often the store's clock is looked at.
+const STEER_EVERY: Millis = 2_000;
 /// Bytes read when a core catches up, at a time.
 const CATCH_UP_BYTES: usize = 16 << 20;
 
@@ -22,6 +22,9 @@ const CATCH_UP_BYTES: usize = 16 << 20;
 pub(super) enum Job {
     /// One append each of several sales.
     Append(Vec<Append>),
+    /// Say that somebody was at work at this time, when no sale owed a silence; however long it takes
+    /// until it is written.
+    Beat { at: Timestamp },
     /// Read what stands in a stream behind `after`.
     CatchUp { stream: u32, after: Head },
     /// Sync, and end.
@@ -39,26 +42,26 @@ pub(super) struct Snapshot {
 
 /// Writes until told to stop: all appends that wait as one commit, and the heartbeat.
 pub(super) fn write(journal: &dyn Journal, shared: &Arc<Shared>, jobs: &Receiver<Job>) {
-    let mut beat_at = Timestamp::default();
+    let mut steer_at = Timestamp::default();
     loop {
         let now = shared.clock.now();
-        if now >= beat_at {
-            beat(journal, shared, now);
+        if now >= steer_at {
             if let Ok(store_now) = journal.now_ms() {
                 shared.clock.steer(Timestamp(store_now));
             }
-            beat_at = now.plus(HEARTBEAT_EVERY);
+            steer_at = now.plus(STEER_EVERY);
         }
-        let patience = Duration::from_millis(beat_at.since(now));
+        let patience = Duration::from_millis(steer_at.since(now));
         let mut next = match jobs.recv_timeout(patience) {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let mut appends = Vec::new();
+        let (mut appends, mut beat_at) = (Vec::new(), None);
         while let Some(job) = next {
             match job {
                 Job::Append(more) => appends.extend(more),
+                Job::Beat { at } => beat_at = Some(at),
                 Job::CatchUp { stream, after } => {
                     let batches = read_on(journal, StreamId(stream), after);
                     shared.inbox.put(Input::Batches { stream, batches });
@@ -74,6 +77,9 @@ pub(super) fn write(journal: &dyn Journal, shared: &Arc<Shared>, jobs: &Receiver
             next = jobs.try_recv().ok();
         }
         append(journal, shared, appends);
+        if let Some(at) = beat_at {
+            beat(journal, shared, at);
+        }
     }
 }
 
@@ -86,11 +92,11 @@ fn append(journal: &dyn Journal, shared: &Shared, appends: Vec<Append>) {
     shared.inbox.put(Input::Appended { appends, result });
 }
 
-fn beat(journal: &dyn Journal, shared: &Shared, now: Timestamp) {
-    let result = journal.heartbeat(now.0);
+fn beat(journal: &dyn Journal, shared: &Shared, at: Timestamp) {
+    let result = journal.heartbeat(at.0);
     told(shared, result.as_ref().err());
     if result.is_ok() {
-        shared.inbox.put(Input::Heartbeat { at: now });
+        shared.inbox.put(Input::Heartbeat { at });
     }
 }
 
