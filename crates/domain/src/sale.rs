@@ -151,13 +151,14 @@ impl Sale {
         now: Timestamp,
         events: &mut Vec<Event>,
     ) -> Result<Outcome, Refusal> {
-        // Time that stood still must be taken out before anything counts as overdue.
-        let resumes = matches!(command, Command::Resume { .. });
-        if !resumes {
+        // Time that stood still must be taken out before anything counts as overdue, and who is
+        // there must be known before anybody is passed over.
+        let comes_first = matches!(command, Command::Resume { .. } | Command::Seen { .. });
+        if !comes_first {
             self.settle_due(now, events);
         }
         let Decision { event, outcome } = self.decide(command, now)?;
-        let something_new = resumes || event.is_some();
+        let something_new = comes_first || event.is_some();
         if let Some(event) = event {
             self.evolve(&event);
             events.push(event);

@@ -34,7 +34,7 @@ use crate::seen::SeenTable;
 use crate::{
     Answer, CallResult, Config, Failure, Instrument, PendingCall, Priority, Reply, Request,
 };
-use calls::OpenCalls;
+use calls::{Due, OpenCalls};
 use presence::{Pace, Presence};
 
 /// How long a buyer's request waits for the provider before it hears that the payment is pending.
@@ -49,6 +49,8 @@ const RETRY_AFTER: Millis = 200;
 /// How long an append may take before nothing more is decided behind it: it hangs, and the time may
 /// turn out to have stood still.
 const APPEND_MAX: Millis = 1_000;
+/// Commands in one batch from which on there is load, and publications are made to wait.
+const CALM: usize = 16;
 /// How often waiting requests are looked through for those that have waited too long.
 const PATIENCE_EVERY: Millis = 250;
 
@@ -117,8 +119,8 @@ struct Open<R> {
     events: u64,
     at: Timestamp,
     decided: Vec<Decided<R>>,
-    /// Payments for which the provider must be asked again once this is durable, or no longer.
-    open_payments: Vec<(PaymentIndex, bool)>,
+    /// What the provider must be asked about payments once this is durable, or no longer.
+    open_payments: Vec<(PaymentIndex, Option<Due>)>,
     /// The silence that this batch takes out of the clock.
     silent_since: Option<Timestamp>,
 }
@@ -143,7 +145,7 @@ struct InFlight<R> {
     at: Timestamp,
     events: u64,
     decided: Vec<Decided<R>>,
-    open_payments: Vec<(PaymentIndex, bool)>,
+    open_payments: Vec<(PaymentIndex, Option<Due>)>,
     silent_since: Option<Timestamp>,
     /// When it was handed out.
     since: Timestamp,
@@ -188,6 +190,8 @@ pub struct Core<R> {
     /// Nothing was written from then until something was: to be journalled before anything else.
     silent_since: Option<Timestamp>,
     paying: BTreeMap<PaymentIndex, PayingCaller<R>>,
+    /// Payments that are decided and not durable yet.
+    begun: usize,
     calls: OpenCalls,
     presence: Presence,
     seen: SeenTable,
@@ -211,10 +215,7 @@ impl<R> Core<R> {
         let Recovered { sale, head, last_at, events_since_snapshot } = recovered;
         let mut seen = SeenTable::default();
         seen.grow(sale.line().joined());
-        let mut calls = OpenCalls::default();
-        for payment in sale.open_payments() {
-            calls.opened(payment, now);
-        }
+        let calls = OpenCalls::of(&sale, now);
         Self {
             stream,
             config,
@@ -233,6 +234,7 @@ impl<R> Core<R> {
             alive_at: alive_at.max(last_at),
             silent_since: None,
             paying: BTreeMap::new(),
+            begun: 0,
             calls,
             presence: Presence::default(),
             seen,
@@ -264,7 +266,7 @@ impl<R> Core<R> {
         let queue = &self.queues[priority as usize];
         let full = queue.len() >= self.config.queue_max[priority as usize]
             || (priority == Priority::Payment
-                && self.paying.len() + queue.len() >= self.config.payments_in_flight);
+                && self.paying.len() + self.begun + queue.len() >= self.config.payments_in_flight);
         // While the store cannot be written, what waits already may still succeed; more would only
         // wait in vain.
         let failure = if self.store_failing {
@@ -303,6 +305,7 @@ impl<R> Core<R> {
     pub fn owes_silence(&self, now: Timestamp) -> bool {
         let in_flight = self.in_flight.as_ref().and_then(|batch| batch.silent_since);
         self.silent_since.or(self.open.silent_since).or(in_flight).is_some()
+            || self.store_failing
             || now.since(self.alive_at) >= SILENCE_MIN
     }
 
@@ -318,11 +321,10 @@ impl<R> Core<R> {
         for decided in done.decided {
             self.tell(decided, now, out);
         }
-        for (payment, open) in done.open_payments {
-            if open {
-                self.calls.opened(payment, now);
-            } else {
-                self.calls.closed(payment);
+        for (payment, due) in done.open_payments {
+            match due {
+                Some(due) => self.calls.opened(payment, due, now),
+                None => self.calls.closed(payment),
             }
         }
         self.events_since_snapshot += done.events;
@@ -352,13 +354,16 @@ impl<R> Core<R> {
     pub fn conflict(&mut self, out: &mut Vec<Output<R>>) {
         let in_flight = self.in_flight.take();
         let open = std::mem::take(&mut self.open);
+        self.begun = 0;
         let in_flight_silence = in_flight.as_ref().and_then(|batch| batch.silent_since);
         let silences = [in_flight_silence, open.silent_since, self.silent_since];
         self.silent_since = silences.into_iter().flatten().min();
         let again = in_flight.map(|batch| batch.decided).unwrap_or_default();
         for decided in again.into_iter().chain(open.decided).rev() {
             let waiting = decided.waiting;
-            if waiting.to.is_some() || Priority::of(&waiting.request.command) == Priority::Settle {
+            // Whoever was told that the outcome is unknown does not wait for it; what the provider
+            // said, and who was seen, must not be lost however often others come first.
+            if waiting.to.is_some() || waiting.request.actor == Actor::System {
                 let priority = Priority::of(&waiting.request.command);
                 self.queues[priority as usize].push_front(waiting);
             }
@@ -387,10 +392,7 @@ impl<R> Core<R> {
         }
         self.catching_up = false;
         self.store_failing = false;
-        self.calls = OpenCalls::default();
-        for payment in self.sale.open_payments() {
-            self.calls.opened(payment, now);
-        }
+        self.calls = OpenCalls::of(&self.sale, now);
         self.published(self.sale.clone(), now, out);
         Ok(())
     }
@@ -407,7 +409,7 @@ impl<R> Core<R> {
         self.retry(now, out);
         if self.has_room(now) {
             if let Some(entries) = self.presence.due(&self.sale, &self.seen, now) {
-                self.enqueue(Command::Seen { entries }, now);
+                self.saw(entries, now);
             }
             let silent = self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN;
             if silent || self.sale.next_deadline().is_some_and(|deadline| deadline <= now) {
@@ -504,20 +506,39 @@ impl<R> Core<R> {
         if let Event::Admitted { .. } = event {
             self.pace.admitted(now);
         }
-        if let Event::PaymentUnknown { payment } | Event::RefundDue { payment } = event {
-            self.open.open_payments.push((*payment, true));
+        if let Event::PaymentUnknown { payment } = event {
+            self.open.open_payments.push((*payment, Some(Due::Answer)));
+        }
+        if let Event::RefundDue { payment } = event {
+            self.open.open_payments.push((*payment, Some(Due::Refund)));
         }
         if let Event::PaymentApproved { payment, .. }
         | Event::PaymentDeclined { payment, .. }
         | Event::PaymentRefunded { payment, .. } = event
         {
-            self.open.open_payments.push((*payment, false));
+            self.open.open_payments.push((*payment, None));
+        }
+    }
+
+    /// Journals that these are there.
+    fn saw(&mut self, entries: Vec<EntryIndex>, now: Timestamp) {
+        let now = self.resume(now);
+        let _done = self.execute(&Command::Seen { entries }, Actor::System, None, now);
+    }
+
+    /// Journals who is there at the front of the line, before `turns` turns may come free: nobody
+    /// is passed over because the journal has not heard of them yet.
+    fn see_front(&mut self, turns: usize, now: Timestamp) {
+        let entries = presence::front(&self.sale, &self.seen, turns, now);
+        if !entries.is_empty() {
+            self.saw(entries, now);
         }
     }
 
     /// Lets happen what is due, as an act of the system.
     fn settle_due(&mut self, now: Timestamp) {
         let now = self.resume(now);
+        self.see_front(presence::front_len(&self.sale), now);
         let _done = self.execute(&Command::Tick, Actor::System, None, now);
     }
 
@@ -530,9 +551,12 @@ impl<R> Core<R> {
         }
         if let Some(silent_since) = self.silent_since.take() {
             self.alive_at = now;
-            self.open.silent_since.get_or_insert(silent_since);
+            let events = self.open.events;
             let resume = Command::Resume { silent_since };
             let _unscheduled = self.execute(&resume, Actor::System, None, now);
+            if self.open.events > events {
+                self.open.silent_since.get_or_insert(silent_since);
+            }
         }
         now
     }
@@ -542,6 +566,10 @@ impl<R> Core<R> {
         if self.sale.next_deadline().is_some_and(|deadline| deadline <= now) {
             // Apart from the command, so that history does not blame a buyer for the time.
             self.settle_due(now);
+        }
+        let turns = turns_freed(&waiting.request.command, &self.sale);
+        if turns > 0 {
+            self.see_front(turns, now);
         }
         let Request { command, actor, id, .. } = &waiting.request;
         let request = (*actor != Actor::System).then_some(*id);
@@ -554,6 +582,7 @@ impl<R> Core<R> {
             }
             Ok(outcome) => self.answer(command, outcome, as_of),
         };
+        self.begun += usize::from(matches!(tell, Tell::Charge(_)));
         let decided = Decided { waiting, entry, tell };
         if self.open.events > 0 {
             self.open.decided.push(decided);
@@ -639,6 +668,7 @@ impl<R> Core<R> {
                 }
             }
             Tell::Charge(payment) => {
+                self.begun -= 1;
                 let pending = self.pending(payment);
                 self.paying.insert(payment, PayingCaller { to, entry, since: now, pending });
                 out.push(Output::Call(self.charge(payment, request.instrument)));
@@ -673,8 +703,9 @@ impl<R> Core<R> {
             at_ms: open.at.0,
             body: open.body,
         };
-        let due = now.since(self.published_at) >= self.config.publish_every
-            || self.queues.iter().all(VecDeque::is_empty);
+        // Under load each publication costs a copy of every page that is then changed again.
+        let due =
+            now.since(self.published_at) >= self.config.publish_every || open.decided.len() < CALM;
         self.in_flight = Some(InFlight {
             head: batch.head(),
             at: open.at,
@@ -737,10 +768,13 @@ impl<R> Core<R> {
                 out.push(Output::Reply { to, entry: None, result });
             }
         }
-        for queue in &mut self.queues {
-            while queue.front().is_some_and(|waiting| waiting.to.is_some() && late(waiting.since)) {
-                let waiting = queue.pop_front().expect("a front");
-                let to = waiting.to.expect("a caller");
+        for (priority, queue) in self.queues.iter_mut().enumerate() {
+            // What a provider said is nobody's request, and is decided however late.
+            if priority == Priority::Settle as usize {
+                continue;
+            }
+            while let Some(waiting) = queue.pop_front_if(|waiting| late(waiting.since)) {
+                let Some(to) = waiting.to else { continue };
                 out.push(Output::Reply { to, entry: None, result: Err(Failure::Unavailable) });
             }
         }
@@ -769,6 +803,29 @@ impl<R> Core<R> {
             shown.state = domain::payment::PaymentState::Unknown;
         }
         Reply { as_of: self.tip.number, answer: Ok(answer) }
+    }
+}
+
+/// How many turns a command may free, at the most, to be given to those in line.
+fn turns_freed(command: &Command, sale: &Sale) -> usize {
+    match command {
+        Command::Leave { .. }
+        | Command::GiveBack { .. }
+        | Command::SettlePayment { .. }
+        | Command::SettleRefund { .. } => 1,
+        Command::Open | Command::Unpause | Command::ChangeLimits(_) | Command::Release { .. } => {
+            presence::front_len(sale)
+        }
+        Command::Join { .. }
+        | Command::Seen { .. }
+        | Command::Hold { .. }
+        | Command::BeginPayment { .. }
+        | Command::Tick
+        | Command::Resume { .. }
+        | Command::Schedule(_)
+        | Command::Pause
+        | Command::Close
+        | Command::Withhold { .. } => 0,
     }
 }
 

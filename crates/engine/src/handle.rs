@@ -73,7 +73,8 @@ impl SaleHandle {
     }
 
     /// The newest publication, at least as new as what this buyer was last answered: people read
-    /// their own writes. Waits 20 ms at most, and only then.
+    /// their own writes. Waits only then, for 20 ms at most while the store can be written; while it
+    /// hangs there is no bound, so the caller sets one.
     pub async fn read(&self, entry: EntryIndex) -> Guard<Arc<Publication>> {
         let needed = self.slot(entry).load(Ordering::Acquire);
         let publication = self.publication.load();

@@ -21,13 +21,10 @@ use store::codec::{Actor, Cause, CommandKind, Record, read_records, write_record
 const GOLDEN: &str = include_str!("golden/records-1.hex");
 
 fn schedule() -> Schedule {
-    let seat = |n: i32, pool| Seat {
-        number: format!("가{n}").into(),
-        grade: 0,
-        x: -100 * n,
-        y: 50,
-        pool,
-    };
+    let seat =
+        |n: i32, pool| Seat {
+            number: format!("가{n}").into(), grade: 0, x: -100 * n, y: 50, pool
+        };
     Schedule {
         sale: SaleId::parse("spring").expect("a slug"),
         plan: Plan {
@@ -43,7 +40,10 @@ fn schedule() -> Schedule {
                 grades: vec![Grade { name: "R".into(), price: Money(132_000) }],
                 sections: vec![Section {
                     name: "1층".into(),
-                    rows: vec![Row { name: "가".into(), seats: vec![seat(1, None), seat(2, Some(0))] }],
+                    rows: vec![Row {
+                        name: "가".into(),
+                        seats: vec![seat(1, None), seat(2, Some(0))],
+                    }],
                 }],
             }],
         },
@@ -150,7 +150,11 @@ fn number(event: &Event) -> u8 {
 fn records() -> Vec<Record> {
     let cause = |n| {
         let actors = [Actor::Buyer, Actor::Operator, Actor::System];
-        Cause { actor: actors[n % 3], command: CommandKind::Hold, request: (n % 2 == 0).then_some(9) }
+        Cause {
+            actor: actors[n % 3],
+            command: CommandKind::Hold,
+            request: (n % 2 == 0).then_some(9),
+        }
     };
     let event = |(n, event)| Record { cause: cause(n), events: vec![event] };
     events().into_iter().enumerate().map(event).collect()
@@ -165,7 +169,7 @@ fn what_version_1_wrote_is_read_as_it_was_meant_and_written_the_same() {
     assert_eq!(golden.len(), records().len());
     for (golden, expected) in golden.iter().zip(records()) {
         let read = read_records(golden).expect("a golden record");
-        assert_eq!(read, [expected.clone()]);
+        assert_eq!(read, std::slice::from_ref(&expected));
         let mut written = Vec::new();
         write_record(&mut written, expected.cause, &expected.events);
         assert_eq!(hex(&written), hex(golden), "{expected:?}");

@@ -271,7 +271,7 @@ impl Sale {
     }
 
     fn decide_give_back(&self, place: Place, id: ReservationId, time: ServiceTime) -> Decided {
-        let (_, visit) = self.visit_of(place)?;
+        let (_, visit) = self.visit_of_holder(place)?;
         let (index, reservation) = self.find_reservation(visit, id)?;
         let at = time.floor();
         match reservation.state {
@@ -306,7 +306,7 @@ impl Sale {
         key: Option<Key>,
         time: ServiceTime,
     ) -> Decided {
-        let (_, visit) = self.visit_of(place)?;
+        let (_, visit) = self.visit_of_holder(place)?;
         match remembered(visit, key)? {
             Some(Effect::Paid(payment)) => {
                 return nothing(Outcome::Payment { payment, begun: false });
@@ -431,6 +431,15 @@ impl Sale {
             | EntryState::Missed(_)
             | EntryState::Recalled(_) => Err(self.not_admitted(place)),
         }
+    }
+
+    /// The visit of a buyer who says to have a reservation; who was never let in has none.
+    fn visit_of_holder(&self, place: Place) -> Result<(VisitIndex, &Visit), Refusal> {
+        self.visit_of(place).map_err(|refusal| {
+            let never_in =
+                matches!(refusal, Refusal::NotAdmitted { .. } | Refusal::PlaceEnded { .. });
+            if never_in { Refusal::ReservationNotFound } else { refusal }
+        })
     }
 
     fn not_admitted(&self, place: Place) -> Refusal {

@@ -151,7 +151,9 @@ impl Model {
             self.let_happen(now);
             return Ok(Outcome::Done);
         }
-        self.let_happen(now);
+        if !matches!(command, Command::Seen { .. }) {
+            self.let_happen(now);
+        }
         let answer = self.answer(command, now);
         self.let_happen(now);
         answer
@@ -609,8 +611,17 @@ impl Model {
         if taken.is_empty() { Ok(numbers) } else { Err(Refusal::SeatTaken { taken }) }
     }
 
+    /// Who was never let in has no reservation.
+    fn visitor_with_seats(&self, place: Place) -> Result<usize, Refusal> {
+        self.visitor(place).map_err(|refusal| {
+            let never_in =
+                matches!(refusal, Refusal::NotAdmitted { .. } | Refusal::PlaceEnded { .. });
+            if never_in { Refusal::ReservationNotFound } else { refusal }
+        })
+    }
+
     fn give_back(&mut self, place: Place, id: ReservationId, now: Timestamp) -> Answer {
-        let buyer = self.visitor(place)?;
+        let buyer = self.visitor_with_seats(place)?;
         let booking = self.booking_of(buyer, id)?;
         match self.bookings[booking].state {
             ReservationState::Paying(_) => {
@@ -651,7 +662,7 @@ impl Model {
         key: Option<Key>,
         now: Timestamp,
     ) -> Answer {
-        let buyer = self.visitor(place)?;
+        let buyer = self.visitor_with_seats(place)?;
         match self.remembered(buyer, key)? {
             Some(Outcome::Payment { payment, .. }) => {
                 return Ok(Outcome::Payment { payment, begun: false });

@@ -25,8 +25,18 @@ const RUNNING_MAX: usize = 100;
 /// The reason that buyers read when a charge was made impossible.
 const NOT_CHARGED: &str = "not_charged";
 
+/// What the provider must be asked for, as far as it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// What became of the charge.
+    Answer,
+    /// To give the money back.
+    Refund,
+}
+
 #[derive(Debug)]
 struct OpenCall {
+    due: Due,
     next_at: Timestamp,
     pause: Millis,
     void: bool,
@@ -40,8 +50,19 @@ pub(super) struct OpenCalls {
 }
 
 impl OpenCalls {
-    pub(super) fn opened(&mut self, payment: PaymentIndex, now: Timestamp) {
-        let call = OpenCall { next_at: now, pause: PAUSE_MIN, void: false, running: false };
+    /// Everything that is open in a durable state.
+    pub(super) fn of(sale: &Sale, now: Timestamp) -> Self {
+        let mut calls = Self::default();
+        for payment in sale.open_payments() {
+            let state = sale.payment(payment).map(|payment| &payment.state);
+            let refund = state == Some(&PaymentState::RefundDue);
+            calls.opened(payment, if refund { Due::Refund } else { Due::Answer }, now);
+        }
+        calls
+    }
+
+    pub(super) fn opened(&mut self, payment: PaymentIndex, due: Due, now: Timestamp) {
+        let call = OpenCall { due, next_at: now, pause: PAUSE_MIN, void: false, running: false };
         self.open.insert(payment, call);
     }
 
@@ -61,7 +82,8 @@ impl OpenCalls {
         self.open.values().filter(|call| call.running).count()
     }
 
-    /// The calls that are due by now; they count as running from here on.
+    /// The calls that are due by now; they count as running from here on. `sale` says who and how
+    /// much, and not what for: the working copy may know more than the disk.
     pub(super) fn due(
         &mut self,
         sale: &Sale,
@@ -73,12 +95,10 @@ impl OpenCalls {
         let mut calls = Vec::new();
         for (&payment, open) in due.take(room) {
             let Some(known) = sale.payment(payment) else { continue };
-            let call = if known.state == PaymentState::RefundDue {
-                Call::Refund { amount: known.amount, currency: currency(sale) }
-            } else if open.void {
-                Call::Void
-            } else {
-                Call::Find
+            let call = match open.due {
+                Due::Refund => Call::Refund { amount: known.amount, currency: currency(sale) },
+                Due::Answer if open.void => Call::Void,
+                Due::Answer => Call::Find,
             };
             open.running = true;
             calls.push(PendingCall { stream: stream.0, payment, id: known.id, call });

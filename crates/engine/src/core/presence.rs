@@ -8,14 +8,16 @@ use std::collections::VecDeque;
 
 use domain::Sale;
 use domain::id::EntryIndex;
+use domain::sale::DUE_MAX;
 use domain::time::{Millis, Timestamp};
 
+use crate::seconds;
 use crate::seen::SeenTable;
 
 /// How often presence is journalled.
 const LOOK_EVERY: Millis = 1_000;
-/// Those at the front whose presence is journalled finely, at the least; as many as may be
-/// admitted at once, twice, when that is more.
+/// Those at the front whose presence is journalled finely, at the least; twice as many as may be
+/// admitted at once, when that is more.
 const FRONT_MIN: usize = 512;
 /// Entries looked at in one second for old places, at the most one of so many parts of the line.
 const PARTS_MAX: u32 = 16;
@@ -41,13 +43,7 @@ impl Presence {
         }
         self.looked_at = now;
         let limits = sale.limits();
-        let front = FRONT_MIN.max(2 * limits.active_limit as usize);
-        let mut entries: Vec<_> = sale
-            .line()
-            .ready()
-            .take(front)
-            .filter(|entry| newly_seen(sale, seen, *entry, limits.presence_window / 4))
-            .collect();
+        let mut entries = front(sale, seen, front_len(sale), now);
 
         // One part of the line each second; as many parts as a fraction of the `place_ttl` allows.
         let parts = (limits.place_ttl / 8).clamp(1, PARTS_MAX) as usize;
@@ -65,6 +61,40 @@ impl Presence {
     pub(super) fn next_at(&self, sale: &Sale) -> Option<Timestamp> {
         (sale.line().in_line() > 0).then(|| self.looked_at.plus(LOOK_EVERY))
     }
+}
+
+/// How many may be admitted in one go, about: so many must be known to be there or not.
+pub(super) fn front_len(sale: &Sale) -> usize {
+    FRONT_MIN.max(2 * sale.limits().active_limit as usize)
+}
+
+/// Of the first `count` at the front who are there, those of whom the journal does not know it.
+/// Those who are not there do not count, for they will be passed over; but no more of them are
+/// looked at than one command can pass over, twice.
+pub(super) fn front(
+    sale: &Sale,
+    seen: &SeenTable,
+    count: usize,
+    now: Timestamp,
+) -> Vec<EntryIndex> {
+    let (window, now) = (sale.limits().presence_window, seconds(sale, now));
+    let (mut present, mut entries) = (0, Vec::new());
+    for entry in sale.line().ready().take(2 * DUE_MAX) {
+        let journalled = sale.line().entry(entry).and_then(|(_, state)| state.seen());
+        let journalled = journalled.unwrap_or_default();
+        let last = seen.last(entry).max(journalled);
+        if now.since(last) > window {
+            continue;
+        }
+        if last.since(journalled) >= (window / 4).max(1) {
+            entries.push(entry);
+        }
+        present += 1;
+        if present == count {
+            break;
+        }
+    }
+    entries
 }
 
 /// Whether an entry in line was seen at least `by` seconds after what the journal knows.

@@ -26,6 +26,8 @@ use crate::{Calls, Config, Failure, NewSale, Reply, Request};
 
 /// How long stopping waits for what was accepted: longer than a buyer waits for the provider.
 const STOP_WAIT: Millis = 12_000;
+/// Sales that wait to be added, at most.
+const ADDING_MAX: usize = 100;
 /// How long to wait before a catalogue batch is sent again after a failure.
 const RETRY_AFTER: Millis = 200;
 /// How often the store-wide heartbeat is written.
@@ -209,8 +211,8 @@ impl Sales {
     fn wake_at(&self, now: Timestamp, stop_at: Option<Timestamp>) -> Timestamp {
         let sales = self.running.values().map(|sale| sale.wake_at);
         let retry = self.catalogue_retry.as_ref().map(|(_, at)| *at);
-        let beat = self.beat_at.max(now.plus(1));
-        sales.chain(stop_at).chain(retry).min().unwrap_or(beat).min(beat)
+        let others = [Some(self.beat_at), stop_at, retry];
+        sales.chain(others.into_iter().flatten()).min().unwrap_or(now.plus(SLEEP_MAX))
     }
 
     fn input(&mut self, input: Input, now: Timestamp) {
@@ -220,8 +222,12 @@ impl Sales {
                 self.offer(stream, request, To::Caller(to), now);
             }
             Input::AddSale { sale, id, to } => {
-                self.adding.push_back(Adding { sale, id, to: Some(to) });
-                self.add_next(now);
+                if self.adding.len() >= ADDING_MAX {
+                    tell(Some(to), Err(Failure::Overloaded));
+                } else {
+                    self.adding.push_back(Adding { sale, id, to: Some(to) });
+                    self.add_next(now);
+                }
             }
             Input::Appended { appends, result } => {
                 self.appends_in_flight -= appends.len();
@@ -329,10 +335,12 @@ impl Sales {
             // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
         }
-        let owes = |sale: &Running| sale.core.owes_silence(now);
-        if self.beat_at <= now && !self.running.values().any(owes) {
-            self.beat_at = now.plus(HEARTBEAT_EVERY);
-            let _ended = self.writes.send(Job::Beat { at: now });
+        if self.beat_at <= now {
+            let owes = self.running.values().any(|sale| sale.core.owes_silence(now));
+            self.beat_at = now.plus(if owes { RETRY_AFTER } else { HEARTBEAT_EVERY });
+            if !owes {
+                let _ended = self.writes.send(Job::Beat { at: now });
+            }
         }
     }
 

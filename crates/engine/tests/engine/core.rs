@@ -2,9 +2,9 @@
 //! provider fails. Callers are numbers.
 
 use crate::desk::{Desk, hold, join, pay};
-use domain::command::PaymentOutcome;
+use domain::command::{Command, PaymentOutcome};
 use domain::event::Event;
-use domain::id::SeatIndex;
+use domain::id::{Nonce, Place, SeatIndex};
 use domain::payment::PaymentState;
 use domain::refusal::Refusal;
 use domain::reservation::{EndReason, ReservationState};
@@ -289,4 +289,70 @@ fn time_alone_ends_a_hold_and_lets_the_next_one_in() {
     let status = |caller: u64| sale.place(desk.entry(caller)).unwrap().status;
     assert_eq!(status(1), Status::Ended { reason: EndReason::HoldExpired });
     assert!(matches!(status(3), Status::Waiting { away: true }), "nobody saw the other one");
+}
+
+#[test]
+fn who_is_there_is_not_passed_over_because_many_before_are_not() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    for caller in 2..=651 {
+        desk.offer(caller, join(caller));
+    }
+    desk.settle();
+    // Of 650 in line only the last fifty ask again; a late one joins when the turn comes free.
+    for second in 0..110 {
+        desk.pass(1_000);
+        (602..=651).for_each(|caller| desk.poll(caller));
+        if second == 50 {
+            desk.poll(1);
+        }
+        desk.settle();
+    }
+    desk.offer(700, join(700));
+    desk.settle();
+    desk.offer(701, Command::Leave { place: ann });
+    desk.settle();
+    let sale = desk.published().sale;
+    let status = |caller: u64| sale.place(desk.entry(caller)).unwrap().status;
+    assert!(matches!(status(601), Status::Waiting { away: true }));
+    assert!(matches!(status(602), Status::Admitted { .. }), "{:?}", status(602));
+    assert!(matches!(status(603), Status::Waiting { away: false }));
+    assert!(matches!(status(700), Status::Waiting { away: false }));
+}
+
+#[test]
+fn a_failing_store_owes_a_silence_whatever_else_is_written() {
+    let mut desk = Desk::open(1);
+    desk.offer(1, join(1));
+    let append = desk.advance().append();
+    assert!(!desk.owes_silence());
+    desk.failed(append.clone());
+    assert!(desk.owes_silence(), "so that no heartbeat hides it");
+    desk.appended(append);
+    assert!(!desk.owes_silence());
+}
+
+#[test]
+fn payments_at_the_provider_are_bounded_also_before_they_are_durable() {
+    let mut desk = Desk::open(9);
+    desk.limit_payments(2);
+    for buyer in 1..=4 {
+        let place = desk.admit(buyer);
+        desk.offer(10 + buyer, hold(place, buyer, &[u32::try_from(buyer).unwrap()]));
+        desk.settle();
+    }
+    let mut begun = Vec::new();
+    for buyer in 1..=4 {
+        let place = Place { entry: desk.entry(buyer), nonce: Nonce(u32::try_from(buyer).unwrap()) };
+        desk.offer(20 + buyer, pay(place, buyer, u128::from(buyer)));
+        desk.advance();
+        begun.append(&mut desk.appends);
+    }
+    assert_eq!(desk.failure(23), Failure::Overloaded);
+    assert_eq!(desk.failure(24), Failure::Overloaded);
+    for append in begun {
+        desk.appended(append);
+    }
+    desk.settle();
+    assert_eq!(desk.calls.len(), 2);
 }

@@ -16,7 +16,8 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use engine::core::{Core, Output};
 use engine::{
-    Actor, Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
+    Actor, Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply,
+    Request, SaleHandle,
 };
 use store::{Append, Batch, Head, StreamId};
 
@@ -199,6 +200,33 @@ impl Desk {
 
     pub(crate) fn call_finished(&mut self, payment: PaymentIndex, result: CallResult) {
         self.core.call_finished(payment, result, Timestamp(self.now));
+    }
+
+    /// A buyer looks at the newest publication, and so is seen.
+    pub(crate) fn poll(&mut self, caller: u64) {
+        let publication = self.published();
+        let view = publication.sale.place(self.entry(caller)).expect("a place");
+        let sale = SaleId::parse("demo").expect("a slug");
+        let handle = SaleHandle::new(sale, 1, publication.clone());
+        let now = Timestamp(self.now);
+        if handle.saw(&publication, &view, now) {
+            self.offer(0, Command::Seen { entries: vec![view.place.entry] });
+            self.settle();
+            self.replies.remove(&0);
+        }
+    }
+
+    pub(crate) fn owes_silence(&self) -> bool {
+        self.core.owes_silence(Timestamp(self.now))
+    }
+
+    /// Starts anew with so many payments at the provider at a time.
+    pub(crate) fn limit_payments(&mut self, payments_in_flight: usize) {
+        let (sale, head) = self.core.snapshot();
+        let last_at = Timestamp(self.now);
+        let recovered = Recovered { sale, head, last_at, events_since_snapshot: 0 };
+        let config = Config { node: 3, payments_in_flight, ..Config::default() };
+        self.core = Core::new(StreamId(1), recovered, Arc::new(config), last_at, last_at);
     }
 
     /// Lets time pass in steps of the heartbeat, the store being written all the while.

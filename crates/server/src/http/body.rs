@@ -16,6 +16,7 @@ use super::problem::{Edge, Flaw, Problem};
 
 /// Bytes of a body, at most.
 pub(super) const BODY_BYTES_MAX: usize = 16 * 1024;
+const TOO_LARGE: Edge = Edge::BodyTooLarge { bytes_max: BODY_BYTES_MAX };
 
 /// A body in JSON. It may hold secrets and cannot be printed.
 pub(super) struct JsonBody(Bytes);
@@ -30,7 +31,11 @@ impl JsonBody {
         if self.0.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             return Err(Flaw::Body("expected an object".to_owned()).into());
         }
-        serde_json::from_slice(&self.0).map_err(|error| Flaw::Body(error.to_string()).into())
+        // Where it is, in the sender's words; not what our types are called.
+        serde_json::from_slice(&self.0).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Flaw::Body(format!("line {line} column {column}")).into()
+        })
     }
 }
 
@@ -72,14 +77,14 @@ async fn read_whole(body: &mut Body) -> Result<Bytes, Problem> {
         return Ok(Bytes::new());
     }
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(Edge::BodyTooLarge.into());
+        return Err(TOO_LARGE.into());
     }
     let mut whole = Bytes::new();
     while let Some(frame) = body.frame().await {
         // Trailers say nothing that we would listen to.
         let Ok(data) = frame.map_err(|_| Flaw::BodyBroken)?.into_data() else { continue };
         if whole.len() + data.len() > BODY_BYTES_MAX {
-            return Err(Edge::BodyTooLarge.into());
+            return Err(TOO_LARGE.into());
         }
         // A small body comes in one piece, and is not copied.
         whole = if whole.is_empty() { data } else { joined(whole, &data) };

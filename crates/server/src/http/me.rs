@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::answer::{self, Extend};
 use super::endpoint::{Ask, Segment};
-use super::pass::{LatePass, Reader};
+use super::pass::{LatePass, Reader, newest};
 use super::problem::Problem;
 use super::queue::{PlaceBody, Shown};
 use super::reservation::{ReservationBody, bookings};
@@ -89,7 +89,7 @@ pub(super) async fn show_reservation(
             Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
         }
         Reader::Holder { sale, entry, reservation } if reservation == id => {
-            let publication = sale.read(entry).await;
+            let publication = newest(&sale, entry).await?;
             shown(&ask, &publication, entry, id)
         }
         Reader::Holder { .. } => Err(Refusal::ReservationNotFound.into()),

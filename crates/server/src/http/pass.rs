@@ -6,6 +6,7 @@
 //! None of them can be printed, for the tokens in them are secrets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use axum::body::Body;
@@ -13,7 +14,7 @@ use domain::Refusal;
 use domain::id::{EntryIndex, Nonce, Place, ReservationId, SaleId};
 use domain::reservation::ReservationState;
 use domain::sale::{PlaceView, Status};
-use engine::{Publication, SaleHandle};
+use engine::{Failure, Publication, SaleHandle};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
@@ -76,6 +77,22 @@ pub(super) struct Look {
     pub(super) view: PlaceView,
 }
 
+/// How long a buyer's read waits for what the buyer was told to be published: usually 20 ms at the
+/// most, but for ever while the store hangs just then.
+const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// The newest state, at least as new as what this buyer was told last.
+///
+/// # Errors
+/// `unavailable` when that does not come in time.
+pub(super) async fn newest(
+    sale: &SaleHandle,
+    entry: EntryIndex,
+) -> Result<Guard<Arc<Publication>>, Failure> {
+    let read = tokio::time::timeout(READ_WAIT, sale.read(entry));
+    read.await.map_err(|_| Failure::Unavailable)
+}
+
 impl QueuePass {
     /// The newest state with this place in it, at least as new as what this buyer was told last.
     /// The buyer counts as seen.
@@ -83,7 +100,7 @@ impl QueuePass {
     /// # Errors
     /// `token_invalid` when there is no such place.
     pub(super) async fn look(&self, app: &App) -> Result<Look, Problem> {
-        let publication = self.sale.read(self.place.entry).await;
+        let publication = newest(&self.sale, self.place.entry).await?;
         let view = publication.sale.place(self.place.entry);
         let view = view.filter(|view| view.place == self.place).ok_or(Refusal::UnknownPlace)?;
         app.engine.saw(&self.sale, &publication, &view);

@@ -26,6 +26,7 @@ use super::pass::LatePass;
 use super::poll::soon_ms;
 use super::problem::{Edge, Flaw, Problem};
 use super::reservation::{Booking, Ticket, booking, payment_word};
+use super::reservations::said;
 use super::tickets;
 use super::time::Utc;
 use super::words;
@@ -130,7 +131,7 @@ pub(super) struct PaymentBody<'a> {
 /// Pay for a reservation (step 6 of the use case).
 ///
 /// An expired token serves as long as the reservation lives. Another POST while a payment is under
-/// way answers as that payment does.
+/// way is answered at once with that payment, pending (202); nothing is charged twice.
 #[utoipa::path(
     post,
     path = "/payment",
@@ -171,7 +172,9 @@ pub(super) async fn pay_reservation(
 impl PayBody {
     fn command(&self, place: Place, key: RequestKey) -> Result<Command, Refusal> {
         let Self { reservation_id, payment: InstrumentBody { method, token }, amount } = self;
-        let asked = [b"pay", reservation_id.as_bytes(), method.as_bytes(), token.as_bytes()];
+        let amount_said = said(*amount);
+        let asked =
+            [b"pay", reservation_id.as_bytes(), method.as_bytes(), token.as_bytes(), &amount_said];
         Ok(Command::BeginPayment {
             place,
             reservation: parse_short(reservation_id)

@@ -12,10 +12,10 @@ use axum::response::Response;
 use domain::Refusal;
 use domain::money::Currency;
 use engine::Failure;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LANGUAGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
-use super::answer::{self, Extend, NO_STORE, PROBLEM_JSON, to_json};
+use super::answer::{self, Extend, NO_STORE, PROBLEM_JSON, REQUEST_ID, ascii, to_json};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
 
@@ -54,7 +54,10 @@ pub(crate) enum Edge {
     /// The body is not JSON.
     UnsupportedMediaType,
     /// The body is larger than its limit.
-    BodyTooLarge,
+    BodyTooLarge {
+        /// What it may have at most.
+        bytes_max: usize,
+    },
     /// The body did not come in time.
     BodyTooSlow,
     /// There is nothing at this path.
@@ -118,7 +121,7 @@ impl Edge {
             Self::MalformedRequest(_) => "malformed_request",
             Self::IdempotencyKeyWeak => "idempotency_key_weak",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -190,7 +193,7 @@ impl Problem {
     }
 
     /// What the rules said no to, if it was they.
-    pub(super) fn refusal(&self) -> Option<&Refusal> {
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
         match &self.0.cause {
             Cause::Refusal(refusal) => Some(refusal),
             Cause::Failure(_) | Cause::Edge(_) => None,
@@ -198,7 +201,7 @@ impl Problem {
     }
 
     /// With more fields.
-    pub(super) fn tell(mut self, more: impl FnOnce(&mut Fields)) -> Self {
+    pub(crate) fn tell(mut self, more: impl FnOnce(&mut Fields)) -> Self {
         more(&mut self.0.fields);
         self
     }
@@ -223,7 +226,10 @@ impl Problem {
             request_id,
             fields,
         });
-        let mut response = answer::bytes(row.status, PROBLEM_JSON, NO_STORE, body.into());
+        let mut response = answer::bytes(row.status, PROBLEM_JSON, NO_STORE, body.into())
+            .with(CONTENT_LANGUAGE, HeaderValue::from_static(language.content_language()))
+            .with(VARY, HeaderValue::from_static("accept-language"))
+            .with(REQUEST_ID, ascii(request_id.as_str().to_owned()));
         if let Some(seconds) = cause.retry_after_s() {
             // To the next whole second, for the header knows no others.
             let seconds = (Ids.jittered_ms(seconds * 1000) + 500) / 1000;

@@ -354,8 +354,9 @@ impl HoldBody {
     ) -> Result<Command, Problem> {
         let id = &hall.plan().performances[usize::from(performance)].id;
         let numbers = self.numbers()?.iter().map(String::as_bytes);
+        let (price, amount) = (said(self.price), said(self.amount));
         let asked: Vec<&[u8]> =
-            [b"hold", id.as_str().as_bytes()].into_iter().chain(numbers).collect();
+            [b"hold", id.as_str().as_bytes(), &price, &amount].into_iter().chain(numbers).collect();
         Ok(Command::Hold {
             place,
             performance: Some(performance),
@@ -378,6 +379,11 @@ impl HoldBody {
             && self.amount.is_none_or(|said| said == sum.0);
         Some(if right { sum } else { Money(u64::MAX) })
     }
+}
+
+/// A number that may have been said, as something to compare.
+pub(super) fn said(number: Option<u64>) -> Vec<u8> {
+    number.map_or_else(Vec::new, |number| number.to_be_bytes().to_vec())
 }
 
 /// Characters of an unknown seat's number that are repeated to whoever sent it.

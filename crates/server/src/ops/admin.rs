@@ -4,6 +4,7 @@
 //! Each takes an [`AdminCall`], which only a request with the admin key becomes. What is decided is
 //! journalled with the request's id, so that it can be said afterwards who did what, and when.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,11 +59,18 @@ impl FromRequest<Arc<Ops>> for AdminCall {
         let body = tokio::time::timeout(BODY_WAIT, to_bytes(request.into_body(), BODY_BYTES_MAX));
         let body = match body.await {
             Ok(Ok(body)) => body,
+            Ok(Err(error)) if is_too_large(&error) => {
+                return Err(refuse(Edge::BodyTooLarge { bytes_max: BODY_BYTES_MAX }.into()));
+            }
             Ok(Err(_)) => return Err(refuse(Flaw::BodyBroken.into())),
             Err(_) => return Err(refuse(Edge::BodyTooSlow.into())),
         };
         Ok(Self { ops: Arc::clone(ops), language, id, sale, body })
     }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    error.source().is_some_and(<dyn Error>::is::<http_body_util::LengthLimitError>)
 }
 
 fn check_key(request: &Request, ops: &Ops) -> Result<(), Edge> {
@@ -197,7 +205,8 @@ impl AdminCall {
         let publication = sale.publication().clone();
         let hall = publication.sale.hall().ok_or(Refusal::SaleNotFound)?;
         let seats = named.find(hall)?;
-        self.submit(&sale, command(hall, &named, seats)?).await
+        let command = command(hall, &named, seats)?;
+        self.submit(&sale, command).await.map_err(|problem| in_names(problem, hall))
     }
 
     async fn submit(
@@ -221,15 +230,36 @@ impl AdminCall {
 }
 
 impl NamedSeats {
-    fn find(&self, hall: &Hall) -> Result<Vec<SeatIndex>, Refusal> {
+    fn find(&self, hall: &Hall) -> Result<Vec<SeatIndex>, Problem> {
         let performance = match &self.performance_id {
             Some(id) => PerformanceId::parse(id).and_then(|id| hall.performance(&id)),
-            None if hall.plan().performances.len() > 1 => return Err(Refusal::PerformanceRequired),
+            None if hall.plan().performances.len() > 1 => {
+                return Err(Refusal::PerformanceRequired.into());
+            }
             None => Some(0),
         };
         let performance = performance.ok_or(Refusal::WrongPerformance)?;
-        let seats = self.seat_numbers.iter();
-        seats.map(|number| hall.find(performance, number).ok_or(Refusal::SeatNotFound)).collect()
+        let find = |number: &String| {
+            hall.find(performance, number).ok_or_else(|| {
+                let named = Some(number.clone());
+                Problem::from(Refusal::SeatNotFound).tell(|fields| fields.seat_number = named)
+            })
+        };
+        self.seat_numbers.iter().map(find).collect()
+    }
+}
+
+/// Names the seats of a refusal as people do.
+fn in_names(problem: Problem, hall: &Hall) -> Problem {
+    let number = |seat: &SeatIndex| hall.seats()[seat.at()].number.to_string();
+    match problem.refusal().cloned() {
+        Some(Refusal::SeatNotFree { seats }) => {
+            problem.tell(|fields| fields.taken = Some(seats.iter().map(number).collect()))
+        }
+        Some(Refusal::DuplicateSeat { seat }) => {
+            problem.tell(|fields| fields.seat_number = Some(number(&seat)))
+        }
+        _ => problem,
     }
 }
 

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -36,7 +37,8 @@ pub(super) struct Bookkeeper {
 impl Bookkeeper {
     /// Opens the book at `path`, or begins one, and starts the thread.
     pub(super) fn start(path: &Path, clock: Clock) -> Result<Self, BookError> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         // The name of a new file must last as long as what will be written under it.
         let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;

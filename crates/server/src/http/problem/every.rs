@@ -49,7 +49,7 @@ pub(crate) fn every() -> Vec<Cause> {
         Edge::MalformedRequest(Flaw::BodyMissing),
         Edge::IdempotencyKeyWeak,
         Edge::UnsupportedMediaType,
-        Edge::BodyTooLarge,
+        Edge::BodyTooLarge { bytes_max: 1 },
         Edge::BodyTooSlow,
         Edge::NotFound,
         Edge::MethodNotAllowed,

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use utoipa::openapi::{ObjectBuilder, Schema, Type};
 
 use super::{Cause, Edge, every};
-use crate::http::body::BODY_BYTES_MAX;
 use crate::http::time::Utc;
 use crate::http::words;
 use crate::ids::{LongId, ShortId};
@@ -149,8 +148,8 @@ impl Fields {
     pub(super) fn of(cause: &Cause) -> Self {
         match cause {
             Cause::Refusal(refusal) => Self::of_refusal(refusal),
-            Cause::Edge(Edge::BodyTooLarge) => {
-                Self { body_bytes_max: Some(BODY_BYTES_MAX), ..Self::default() }
+            Cause::Edge(Edge::BodyTooLarge { bytes_max }) => {
+                Self { body_bytes_max: Some(*bytes_max), ..Self::default() }
             }
             Cause::Failure(_) | Cause::Edge(_) => Self::default(),
         }

@@ -9,7 +9,6 @@ use engine::Failure;
 use http::StatusCode;
 
 use super::{Cause, Edge, Fields, Flaw, Row};
-use crate::http::body::BODY_BYTES_MAX;
 use crate::http::idempotency::KEY_BYTES_MAX;
 use crate::http::time::Utc;
 use crate::http::words::{ended, say};
@@ -212,8 +211,8 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                 "You have a reservation already",
                 say!(
                     l,
-                    "이미 잡아 둔 좌석이 있습니다. 결제하거나 취소한 뒤 다시 선택해 주세요.",
-                    "You hold seats already. Pay for them, or give them back to choose again."
+                    "이 순서로 이미 예약한 좌석이 있습니다. 아직 결제하지 않았다면 취소하고 다시 고를 수 있습니다.",
+                    "This place has a reservation already. Unpaid, it can be given back, to choose again."
                 )
             )
         }
@@ -244,8 +243,8 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                 "The reservation has expired",
                 say!(
                     l,
-                    "결제 시간이 지나 좌석이 다시 판매됩니다.",
-                    "It was not paid in time, and its seats are free again."
+                    "예약이 더 이상 유효하지 않습니다. 좌석은 다시 판매됩니다.",
+                    "It was given back, or not paid in time; its seats are free again."
                 )
             )
         }
@@ -476,7 +475,7 @@ fn of_edge(edge: &Edge, fields: &Fields, l: Language) -> Row {
                 )
             )
         }
-        Edge::BodyTooLarge => {
+        Edge::BodyTooLarge { bytes_max } => {
             row!(
                 l,
                 PAYLOAD_TOO_LARGE,
@@ -484,8 +483,8 @@ fn of_edge(edge: &Edge, fields: &Fields, l: Language) -> Row {
                 "The body is too large",
                 say!(
                     l,
-                    "본문은 최대 {BODY_BYTES_MAX}바이트입니다.",
-                    "A body has at most {BODY_BYTES_MAX} bytes."
+                    "본문은 최대 {bytes_max}바이트입니다.",
+                    "A body has at most {bytes_max} bytes."
                 )
             )
         }
