@@ -304,9 +304,12 @@ impl<R> Core<R> {
     #[must_use]
     pub fn owes_silence(&self, now: Timestamp) -> bool {
         let in_flight = self.in_flight.as_ref().and_then(|batch| batch.silent_since);
-        self.silent_since.or(self.open.silent_since).or(in_flight).is_some()
-            || self.store_failing
-            || now.since(self.alive_at) >= SILENCE_MIN
+        self.open.silent_since.or(in_flight).is_some() || self.store_failing || self.is_silent(now)
+    }
+
+    /// Whether a silence must be journalled before anything else is decided.
+    fn is_silent(&self, now: Timestamp) -> bool {
+        self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN
     }
 
     /// The batch in flight is durable.
@@ -411,8 +414,9 @@ impl<R> Core<R> {
             if let Some(entries) = self.presence.due(&self.sale, &self.seen, now) {
                 self.saw(entries, now);
             }
-            let silent = self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN;
-            if silent || self.sale.next_deadline().is_some_and(|deadline| deadline <= now) {
+            if self.is_silent(now)
+                || self.sale.next_deadline().is_some_and(|deadline| deadline <= now)
+            {
                 self.settle_due(now);
             }
         }
@@ -463,7 +467,9 @@ impl<R> Core<R> {
     /// Whether more may be decided. Nothing is while the store fails: time that passes then will
     /// turn out to have stood still.
     fn has_room(&self, now: Timestamp) -> bool {
-        let hangs = |batch: &InFlight<R>| now.since(batch.since) >= APPEND_MAX;
+        // How long a silence was is known once the batch that was made in it is written.
+        let hangs =
+            |batch: &InFlight<R>| now.since(batch.since) >= APPEND_MAX || self.is_silent(now);
         !self.store_failing
             && !self.in_flight.as_ref().is_some_and(hangs)
             && self.open.decided.len() < BATCH_COMMANDS_MAX

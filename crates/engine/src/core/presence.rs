@@ -86,7 +86,7 @@ pub(super) fn front(
         if now.since(last) > window {
             continue;
         }
-        if last.since(journalled) >= (window / 4).max(1) {
+        if last.since(journalled) >= (window / 4).max(1) || now.since(journalled) > window {
             entries.push(entry);
         }
         present += 1;
