@@ -46,7 +46,8 @@ pub struct Config {
     pub queue_max: [usize; 5],
     /// Payments at the provider at a time, for each sale.
     pub payments_in_flight: usize,
-    /// A snapshot is written after this many events.
+    /// A snapshot is written after this many events: rarely enough to cost little, and few enough
+    /// to be replayed in well under a second.
     pub snapshot_every: u64,
 }
 
@@ -58,7 +59,7 @@ impl Default for Config {
             publish_every: 20,
             queue_max: [20_000, 1_000, 8_000, 8_000, 4_000],
             payments_in_flight: 1_000,
-            snapshot_every: 100_000,
+            snapshot_every: 500_000,
         }
     }
 }

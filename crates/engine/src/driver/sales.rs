@@ -296,6 +296,9 @@ impl Sales {
         let Some(sale) = self.running.get_mut(&stream) else { return };
         match batches {
             Ok(batches) => {
+                if let Some(last) = batches.last() {
+                    sale.last_at = Timestamp(last.at_ms);
+                }
                 if let Err(reason) = sale.core.caught_up(&batches, now, &mut self.out) {
                     tracing::error!(stream, reason, "a foreign batch cannot be read; stopping");
                     std::process::abort();
