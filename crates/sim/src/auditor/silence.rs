@@ -1,0 +1,75 @@
+//! Silences of the store: each of ten seconds or more must have been taken out of the clock before
+//! anything else happens after it.
+
+use domain::event::Event;
+use domain::time::Timestamp;
+
+use super::Broken;
+use super::fold::Reading;
+use super::history::{History, Stage};
+use crate::knobs::Knobs;
+use crate::node::BEAT_EVERY;
+
+const SILENCE_MS: u64 = 10_000;
+
+/// When the store was written, as far as it matters.
+#[derive(Debug)]
+pub(super) struct Silence {
+    last_ms: u64,
+    /// Silences that nobody has taken out yet: from, to.
+    owed: Vec<(u64, u64)>,
+    /// One node alone notices every silence; see the auditor's list of what is not checked.
+    alone: bool,
+}
+
+impl Silence {
+    pub(super) fn new(knobs: &Knobs) -> Self {
+        Self { last_ms: 0, owed: Vec::new(), alone: knobs.nodes == 1 }
+    }
+
+    /// The store was written with this time.
+    pub(super) fn wrote(&mut self, at: Timestamp) {
+        // A batch that was under way all the while was made at its time, and nothing before it owes.
+        for (since, upto) in &mut self.owed {
+            if at.0 <= *upto {
+                *since = at.0.max(*since);
+            }
+        }
+        self.owed.retain(|(since, upto)| upto.saturating_sub(*since) >= SILENCE_MS);
+        if self.alone && self.last_ms > 0 && at.0.saturating_sub(self.last_ms) >= SILENCE_MS {
+            self.owed.push((self.last_ms, at.0));
+        }
+        self.last_ms = self.last_ms.max(at.0);
+    }
+
+    /// An event that is read.
+    pub(super) fn event(
+        &mut self,
+        event: &Event,
+        reading: &Reading,
+        history: &History,
+    ) -> Result<(), Broken> {
+        if *history.stage.now() == Stage::Nothing {
+            self.owed.clear();
+            return Ok(());
+        }
+        if let Event::Resumed { gap, until } = event {
+            // A long one may be taken out in pieces.
+            let (from, to) = (until.0 - gap, until.0);
+            for (since, _) in &mut self.owed {
+                if from <= *since + BEAT_EVERY {
+                    *since = to.max(*since);
+                }
+            }
+            self.owed.retain(|(since, upto)| upto.saturating_sub(*since) >= SILENCE_MS);
+            return Ok(());
+        }
+        match self.owed.iter().find(|(_, upto)| *upto < reading.to_ms) {
+            None => Ok(()),
+            Some((from, to)) => Err(Broken::of(
+                "silence",
+                format!("nothing was written from {from} to {to}, and then {event:?}"),
+            )),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A node's deciding thread: what came in, the core, and what the core wants done.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use domain::time::Timestamp;
+use engine::core::{Core, Output};
+use engine::{Config, SaleHandle, encode_snapshot};
+use store::Appended;
+
+use super::{Event, World};
+use crate::archive::STREAM;
+use crate::auditor::Broken;
+use crate::clock::{Moment, NodeClock};
+use crate::hall;
+use crate::node::{BEAT_EVERY, Input, Job, Process, RETRY_AFTER, RequestId, SLEEP_MAX};
+use crate::trial::Trouble;
+
+impl World {
+    /// A machine starts its process, from what the journal has.
+    pub(super) fn starts(&mut self, node: usize) -> Result<(), Broken> {
+        if self.nodes[node].process.is_some() {
+            return Ok(());
+        }
+        if self.now < self.outage_until {
+            // There is nothing to start from.
+            self.at(self.outage_until.plus(1), Event::Starts { node });
+            return Ok(());
+        }
+        let recovered = self
+            .archive
+            .recover()
+            .map_err(|error| Broken::of("recovered", format!("node {node}: {error}")))?;
+        self.fold()?;
+        self.auditor.recovered(&recovered, &self.archive)?;
+        let alive_at = Timestamp(self.archive.alive_at_ms()).max(recovered.last_at);
+        let store_now = self.store_clock.now(self.now);
+        let machine = &mut self.nodes[node];
+        let base = store_now.plus(machine.apart_ms).max(alive_at);
+        machine.clock = NodeClock::start(base, machine.drift_ppm, self.now);
+        machine.life += 1;
+        let (life, now) = (machine.life, machine.clock.now(self.now));
+        let config = Config {
+            node: u64::from(life) << 8 | node as u64,
+            publish_every: self.knobs.publish_every,
+            queue_max: [20_000, 1_000, 8_000, 8_000, self.knobs.queue_max],
+            payments_in_flight: self.knobs.payments_in_flight,
+            snapshot_every: self.knobs.snapshot_every,
+            ..Config::default()
+        };
+        let (head, last_at) = (recovered.head, recovered.last_at);
+        let core = Core::new(STREAM, recovered, Arc::new(config), alive_at, now);
+        let handle = SaleHandle::new(hall::sale(), STREAM.0, core.publication());
+        self.auditor.started(node, &core.publication())?;
+        self.nodes[node].process = Some(Process {
+            core,
+            handle,
+            inbox: Vec::new(),
+            jobs: VecDeque::new(),
+            writing: false,
+            beat_at: Timestamp(0),
+            idle_until: Moment(u64::MAX),
+            steer_at: Timestamp(0),
+            look_at: now,
+            last_at,
+            tip: head,
+            append_out: false,
+            catching_up: false,
+            wake_at: Timestamp(0),
+            turn_at: Moment(u64::MAX),
+            callers: BTreeSet::new(),
+            readers: Vec::new(),
+            answered: BTreeMap::new(),
+            killed_after: None,
+        });
+        self.tell(|world| format!("node {node} starts at batch {}", world.archive.head()));
+        self.write_next(node);
+        self.wake(node, 0);
+        Ok(())
+    }
+
+    /// Lets the deciding thread have a turn in `ms`, if none comes sooner.
+    pub(super) fn wake(&mut self, node: usize, ms: u64) {
+        let at = self.now.plus(ms);
+        let life = self.nodes[node].life;
+        let Some(process) = &mut self.nodes[node].process else { return };
+        if at < process.turn_at {
+            process.turn_at = at;
+            self.at(at, Event::Turn { node, life });
+        }
+    }
+
+    /// Something for the deciding thread.
+    pub(super) fn put_in(&mut self, node: usize, input: Input) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        process.inbox.push(input);
+        self.wake(node, 0);
+    }
+
+    pub(super) fn turn(&mut self, node: usize, life: u32) -> Result<(), Broken> {
+        if !self.lives(node, life) {
+            return Ok(());
+        }
+        let now = self.clock(node);
+        let process = self.nodes[node].process.as_mut().expect("it lives");
+        if self.now < process.turn_at {
+            // Another turn was put before this one, and has been.
+            return Ok(());
+        }
+        process.turn_at = Moment(u64::MAX);
+        for input in std::mem::take(&mut process.inbox) {
+            self.takes_in(node, input, now)?;
+            if !self.lives(node, life) {
+                return Ok(());
+            }
+        }
+        let process = self.nodes[node].process.as_mut().expect("it lives");
+        if process.wake_at <= now || process.core.owes_silence(now) {
+            let mut out = Vec::new();
+            process.core.advance(now, &mut out);
+            self.put_out(node, out)?;
+            let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+            process.wake_at = process.core.next_wake(now);
+        }
+        let process = self.nodes[node].process.as_mut().expect("it lives");
+        if process.beat_at <= now {
+            let owes = process.core.owes_silence(now);
+            process.beat_at = now.plus(if owes { RETRY_AFTER } else { BEAT_EVERY });
+            if !owes {
+                process.jobs.retain(|job| !matches!(job, Job::Beat { .. }));
+                process.jobs.push_back(Job::Beat { at: now });
+            }
+        }
+        let sleep = process.wake_at.min(process.beat_at).since(now).clamp(1, SLEEP_MAX);
+        self.wake(node, sleep);
+        self.write_next(node);
+        if self.is_quiet() {
+            self.auditor.pressing(now)?;
+            self.no_reader_waits(node)?;
+        }
+        Ok(())
+    }
+
+    fn takes_in(&mut self, node: usize, input: Input, now: Timestamp) -> Result<(), Broken> {
+        let process = self.nodes[node].process.as_mut().expect("it lives");
+        let mut out = Vec::new();
+        // A heartbeat alone is no reason to look at a core, and the driver does not.
+        let wakes = !matches!(input, Input::Beaten { .. } | Input::Head { .. });
+        match input {
+            Input::Request { request, to } => process.core.offer(*request, to, now, &mut out),
+            Input::Written { append, answer } => {
+                // One that failed may still be written: it is out until the answer is definite.
+                process.append_out = answer.is_none();
+                match answer {
+                    Some(Appended::Appended | Appended::AlreadyThere) => {
+                        process.last_at = Timestamp(append.batch.at_ms);
+                        process.tip = append.batch.head();
+                        process.core.appended(now, &mut out);
+                    }
+                    Some(Appended::Conflict { .. }) => {
+                        self.counts.add("run", "conflicts");
+                        process.catching_up = true;
+                        process.core.conflict(&mut out);
+                    }
+                    None => process.core.append_failed(append, now),
+                }
+            }
+            Input::Beaten { at } => process.core.heartbeat(at),
+            Input::Head { head } => {
+                // Only when nothing is on its way: an append has its own answer.
+                if !process.append_out && !process.catching_up && head != process.tip {
+                    process.catching_up = true;
+                    process.core.conflict(&mut out);
+                    process.wake_at = now;
+                }
+            }
+            Input::Batches { batches: Some(batches) } => {
+                process.catching_up = false;
+                if let Some(last) = batches.last() {
+                    process.tip = last.head();
+                    process.last_at = process.last_at.max(Timestamp(last.at_ms));
+                }
+                process
+                    .core
+                    .caught_up(&batches, now, &mut out)
+                    .map_err(|reason| Broken::of("read", format!("node {node}: {reason}")))?;
+            }
+            Input::Batches { batches: None } => {
+                let (_, after) = process.core.snapshot();
+                process.jobs.push_back(Job::CatchUp { after });
+            }
+            Input::CallFinished { payment, result } => {
+                process.core.call_finished(payment, result, now);
+            }
+        }
+        if wakes {
+            process.wake_at = now;
+        }
+        self.put_out(node, out)
+    }
+
+    /// Does what a core wants done. A process that is killed in the middle leaves the rest undone.
+    fn put_out(&mut self, node: usize, out: Vec<Output<RequestId>>) -> Result<(), Broken> {
+        for output in out {
+            let process = self.nodes[node].process.as_mut().expect("it lives");
+            if let Some(left) = &mut process.killed_after {
+                if *left == 0 {
+                    self.kill(node);
+                    return Ok(());
+                }
+                *left -= 1;
+            }
+            match output {
+                Output::Append(append) => {
+                    process.append_out = true;
+                    process.jobs.push_back(Job::Append(append));
+                }
+                Output::Reply { to, entry, result } => {
+                    process.callers.remove(&to);
+                    if let (Some(entry), Ok(reply)) = (entry, &result) {
+                        process.handle.answered(entry, reply.as_of);
+                        let last = process.answered.entry(entry).or_default();
+                        *last = reply.as_of.max(*last);
+                    }
+                    self.replies(to, result)?;
+                }
+                Output::Publish(publication) => {
+                    self.auditor.published(node, &publication)?;
+                    self.digest.number(publication.as_of);
+                    process.handle.publish(publication);
+                    self.read_again(node)?;
+                }
+                Output::Call(call) => {
+                    self.auditor.called(&call)?;
+                    self.begins(node, call);
+                }
+                Output::CatchUp { after } => process.jobs.push_back(Job::CatchUp { after }),
+                Output::Snapshot { sale, head } => {
+                    let bytes = encode_snapshot(&sale, process.last_at);
+                    let ms = self.random.between(1, 500);
+                    self.after(ms, Event::Kept { head, bytes });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A process ends in the middle of whatever it does.
+    pub(super) fn kill(&mut self, node: usize) {
+        self.tell(|_| format!("node {node} is killed"));
+        let Some(process) = self.nodes[node].process.take() else { return };
+        self.counts.add("trouble", Trouble::Kill.word());
+        for request in process.callers {
+            let ms = self.random.between(1, 50);
+            self.after(ms, Event::Reaches { request, told: super::Told::Lost });
+        }
+        for reader in process.readers {
+            self.after(
+                1,
+                Event::Shown {
+                    buyer: reader.buyer,
+                    turn: reader.turn,
+                    shown: super::asking::Shown::Lost,
+                },
+            );
+        }
+        let down = match self.random.chance(300) {
+            true => self.random.between(10_000, 40_000),
+            false => self.random.between(50, 5_000),
+        };
+        let down = if self.ending { 50 } else { down };
+        self.troubled(down + 1_000);
+        self.after(down, Event::Starts { node });
+    }
+}

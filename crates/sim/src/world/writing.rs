@@ -1,0 +1,244 @@
+//! A node's writing thread, and what happens to its writes on their way.
+
+use domain::time::{Millis, Timestamp};
+use store::{Append, Appended, Head};
+
+use super::{Event, World};
+use crate::auditor::Broken;
+use crate::clock::Moment;
+use crate::node::{Input, Job, LOOK_EVERY};
+use crate::trial::Trouble;
+
+/// How often the store's clock is looked at.
+const STEER_EVERY: Millis = 2_000;
+
+/// How an operation on the journal ended.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// The answer to an append; none is a failure.
+    Append { append: Append, answer: Option<Appended> },
+    /// The batches after this one can be read, or not.
+    CatchUp { after: Head },
+    /// A heartbeat with this time.
+    Beat { at: Timestamp, written: bool },
+    /// Where the journal stands.
+    Look { head: Option<Head> },
+}
+
+impl World {
+    /// The next operation of a node's writing thread, when it has none under way.
+    pub(super) fn write_next(&mut self, node: usize) {
+        let (now, life) = (self.clock(node), self.nodes[node].life);
+        let several = self.nodes.len() > 1;
+        let Some(process) = &mut self.nodes[node].process else { return };
+        if process.writing {
+            return;
+        }
+        if now >= process.steer_at {
+            process.steer_at = now.plus(STEER_EVERY);
+            if self.now >= self.outage_until {
+                let machine = &mut self.nodes[node];
+                let store_now = self.store_clock.now(self.now).plus(machine.apart_ms);
+                machine.clock.steer(store_now, self.now);
+            }
+        }
+        let Some(process) = &mut self.nodes[node].process else { return };
+        if let Some(job) = process.jobs.pop_front() {
+            process.writing = true;
+            return match job {
+                Job::Append(append) => self.append(node, append),
+                Job::Beat { at } => self.beat(node, at),
+                Job::CatchUp { after } => self.catch_up(node, after),
+            };
+        }
+        if several && now >= process.look_at {
+            process.writing = true;
+            process.look_at = now.plus(LOOK_EVERY);
+            let head = (self.now >= self.outage_until).then(|| self.archive.head());
+            let ms = self.journal_ms();
+            return self.after(ms, Event::Done { node, life, done: Done::Look { head } });
+        }
+        let idle = if several { process.look_at.min(process.steer_at) } else { process.steer_at };
+        let until = self.now.plus(idle.since(now).max(1));
+        if until < process.idle_until {
+            process.idle_until = until;
+            self.at(until, Event::Idle { node, life });
+        }
+    }
+
+    /// The writing thread looks up.
+    pub(super) fn is_idle(&mut self, node: usize, life: u32) {
+        if !self.lives(node, life) {
+            return;
+        }
+        let now = self.now;
+        let process = self.nodes[node].process.as_mut().expect("it lives");
+        if process.idle_until <= now {
+            process.idle_until = Moment(u64::MAX);
+        }
+        self.write_next(node);
+    }
+
+    fn journal_ms(&mut self) -> Millis {
+        self.random.between(0, self.knobs.journal_ms)
+    }
+
+    /// How long the journal takes this time.
+    fn slow_ms(&mut self) -> Millis {
+        if !self.struck(Trouble::SlowJournal) {
+            return self.journal_ms();
+        }
+        // Of several nodes one that hears nothing of the journal for ten seconds takes that for a
+        // silence; see the auditor's list of what is not checked.
+        let most = if self.nodes.len() > 1 { 3_000 } else { 14_000 };
+        let ms = self.random.scale(100, most);
+        self.troubled(ms);
+        ms
+    }
+
+    fn beat(&mut self, node: usize, at: Timestamp) {
+        let life = self.nodes[node].life;
+        let written = self.now >= self.outage_until;
+        if written {
+            self.archive.beat(at.0);
+            self.auditor.wrote(at);
+        }
+        let ms = self.slow_ms();
+        self.tell(|_| format!("node {node} beats at {}: {written}, known in {ms} ms", at.0));
+        self.after(ms, Event::Done { node, life, done: Done::Beat { at, written } });
+    }
+
+    fn catch_up(&mut self, node: usize, after: Head) {
+        let life = self.nodes[node].life;
+        let ms = self.slow_ms();
+        // Read when it is answered: what comes in until then is seen.
+        self.after(ms, Event::Done { node, life, done: Done::CatchUp { after } });
+    }
+
+    fn append(&mut self, node: usize, append: Append) {
+        let life = self.nodes[node].life;
+        let failed = |append| Done::Append { append, answer: None };
+        if self.now < self.outage_until {
+            let ms = self.random.between(1, 300);
+            return self.after(ms, Event::Done { node, life, done: failed(append) });
+        }
+        let (there, back) = (self.slow_ms(), self.journal_ms());
+        if self.struck(Trouble::FailBefore) {
+            self.troubled(there + 300);
+            return self.after(there, Event::Done { node, life, done: failed(append) });
+        }
+        if self.struck(Trouble::FailAfter) {
+            self.troubled(there + back + 300);
+            let unanswered = Event::Lands { append: append.clone(), answer: None };
+            self.after(there, unanswered);
+            return self.after(there + back, Event::Done { node, life, done: failed(append) });
+        }
+        if self.struck(Trouble::WriteUnderWay) {
+            let late = there + self.random.scale(1, 20_000);
+            self.troubled(there + 300);
+            self.after(late, Event::Lands { append: append.clone(), answer: None });
+            return self.after(there, Event::Done { node, life, done: failed(append) });
+        }
+        self.after(there, Event::Lands { append, answer: Some((node, life, back)) });
+    }
+
+    /// A write reaches the journal.
+    pub(super) fn lands(
+        &mut self,
+        append: Append,
+        answer: Option<(usize, u32, Millis)>,
+    ) -> Result<(), Broken> {
+        if self.now < self.outage_until {
+            // It met the outage on its way.
+            if let Some((node, life, back)) = answer {
+                let done = Done::Append { append, answer: None };
+                self.after(back, Event::Done { node, life, done });
+            }
+            return Ok(());
+        }
+        let landed = self.archive.land(&append).map_err(|what| Broken::of("journal", what))?;
+        if let Appended::Appended = landed {
+            self.auditor.wrote(Timestamp(append.batch.at_ms));
+        }
+        self.tell(|_| {
+            let answered = if answer.is_some() { "" } else { ", and nobody is told" };
+            let says = store::codec::read_records(&append.batch.body);
+            let (head, at_ms) = (append.batch.head(), append.batch.at_ms);
+            format!("batch {head} of {at_ms} lands: {landed:?}{answered}: {says:?}")
+        });
+        let Some((node, life, back)) = answer else { return Ok(()) };
+        if let Appended::Appended | Appended::AlreadyThere = landed {
+            self.archive.know(append.batch.number);
+            self.fold()?;
+        }
+        let done = Done::Append { append, answer: Some(landed) };
+        self.after(back, Event::Done { node, life, done });
+        Ok(())
+    }
+
+    /// The auditor reads what has become known.
+    pub(super) fn fold(&mut self) -> Result<(), Broken> {
+        self.auditor.sound_for(self.now.since(self.troubled_until));
+        self.auditor.read(&self.archive, &self.asked)
+    }
+
+    /// An operation is over.
+    pub(super) fn done(&mut self, node: usize, life: u32, done: Done) -> Result<(), Broken> {
+        if !self.lives(node, life) {
+            return Ok(());
+        }
+        let readable = self.now >= self.outage_until;
+        if let Some(process) = &mut self.nodes[node].process {
+            process.writing = false;
+        }
+        match done {
+            Done::Append { append, answer } => {
+                if answer.is_none() {
+                    self.counts.add("run", "failed appends");
+                }
+                self.put_in(node, Input::Written { append, answer });
+            }
+            Done::CatchUp { after } => {
+                let batches =
+                    match readable {
+                        true => Some(self.archive.after(after).map_err(|error| {
+                            Broken::of("read", format!("node {node}: {error}"))
+                        })?),
+                        false => None,
+                    };
+                if readable {
+                    self.archive.know_all();
+                    self.fold()?;
+                }
+                self.put_in(node, Input::Batches { batches });
+            }
+            Done::Beat { at, written } => {
+                if written {
+                    self.put_in(node, Input::Beaten { at });
+                    if self.is_quiet() {
+                        let now = self.clock(node);
+                        self.auditor.outlived(now)?;
+                    }
+                }
+            }
+            Done::Look { head } => {
+                if let Some(head) = head {
+                    self.put_in(node, Input::Head { head });
+                }
+            }
+        }
+        self.write_next(node);
+        Ok(())
+    }
+
+    /// A snapshot is written.
+    pub(super) fn kept(&mut self, head: Head, bytes: Vec<u8>) {
+        self.counts.add("run", "snapshots");
+        self.archive.keep_snapshot(head, bytes);
+        if self.struck(Trouble::BadSnapshots)
+            && let Some(bytes) = self.archive.snapshot()
+        {
+            bytes.truncate(bytes.len() / 2);
+        }
+    }
+}
