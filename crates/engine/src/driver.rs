@@ -3,7 +3,9 @@
 //! The deciding thread takes what came in, lets each core that has something to do advance, and
 //! hands the batches of all of them to the writer as one commit. It never waits for the disk.
 
+mod crowd;
 mod inbox;
+mod replies;
 mod sales;
 mod writer;
 
@@ -64,7 +66,8 @@ struct Shared {
 const INBOX_MAX: usize = 50_000;
 
 impl Engine {
-    /// Recovers every sale from the journal and starts.
+    /// Recovers every sale from the journal and starts. Best called in the runtime in which commands
+    /// will be submitted: a crowd of answers is then told there.
     ///
     /// # Errors
     /// A history that cannot be read to its end, or a machine without threads.

@@ -103,11 +103,11 @@ impl SaleHandle {
     #[must_use]
     pub fn saw(&self, publication: &Publication, view: &PlaceView, now: Timestamp) -> bool {
         let entry = view.place.entry;
-        if !publication.seen.mark(entry, seconds(&publication.sale, now)) {
-            return false;
-        }
+        let first = publication.seen.mark(entry, seconds(&publication.sale, now));
         match view.status {
-            Status::Waiting { away } => away,
+            Status::Waiting { away } => first && away,
+            // Also when the mark of this second is of before the turn came: nothing else might be
+            // heard of this buyer until it is over.
             Status::Admitted { .. } => publication
                 .sale
                 .visit_of_entry(entry)

@@ -34,11 +34,6 @@ pub(super) enum Input {
     Stop,
 }
 
-/// Requests that wake the deciding thread while a commit is on its way: fewer wait for its end.
-const CROWD: usize = 256;
-/// The longest they wait for that.
-const CROWD_WAIT: Duration = Duration::from_millis(2);
-
 /// A list that many fill and one empties.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -49,7 +44,7 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct List {
     inputs: Vec<Input>,
-    /// Something other than a request is there.
+    /// Something is there that is not one of a crowd: neither a request nor a provider's answer.
     urgent: bool,
     /// From how many requests on the deciding thread is to be woken.
     crowd: usize,
@@ -71,7 +66,7 @@ impl Inbox {
             return false;
         }
         let waking_already = list.is_worth_waking();
-        list.urgent |= !matches!(input, Input::Request { .. });
+        list.urgent |= !matches!(input, Input::Request { .. } | Input::CallFinished { .. });
         list.inputs.push(input);
         let wake = !waking_already && list.is_worth_waking();
         drop(list);
@@ -81,14 +76,12 @@ impl Inbox {
         true
     }
 
-    /// Swaps the filled list for an empty one, waiting up to `patience` for something to be there.
-    /// While a commit is on its way nothing that comes in could be answered any sooner, so requests
-    /// then collect for a while: on a busy machine a wake-up for each costs more than deciding it.
-    pub(super) fn take(&self, empty: &mut Vec<Input>, patience: Duration, committing: bool) {
+    /// Appends what came in to `inputs`, after waiting up to `patience` for as many requests as
+    /// `crowd`, or for anything that is not one of a crowd.
+    pub(super) fn take(&self, inputs: &mut Vec<Input>, crowd: usize, patience: Duration) {
         let mut list = self.list.lock().expect("no thread has panicked");
-        list.crowd = if committing { CROWD } else { 1 };
+        list.crowd = crowd;
         if !list.is_worth_waking() && !patience.is_zero() {
-            let patience = if committing { patience.min(CROWD_WAIT) } else { patience };
             list = self
                 .filled
                 .wait_timeout_while(list, patience, |list| !list.is_worth_waking())
@@ -96,7 +89,11 @@ impl Inbox {
                 .0;
         }
         list.urgent = false;
-        std::mem::swap(&mut list.inputs, empty);
+        if inputs.is_empty() {
+            std::mem::swap(&mut list.inputs, inputs);
+        } else {
+            inputs.append(&mut list.inputs);
+        }
     }
 
     /// Lets nothing more in, and drops what nobody will look at.

@@ -16,7 +16,9 @@ use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::crowd::{self, Crowd};
 use super::inbox::Input;
+use super::replies::{Replies, ReplyTo};
 use super::writer::{Job, Snapshot};
 use crate::core::{Core, Output};
 use crate::directory::Directory;
@@ -32,6 +34,8 @@ const ADDING_MAX: usize = 100;
 const RETRY_AFTER: Millis = 200;
 /// How often the store-wide heartbeat is written.
 const HEARTBEAT_EVERY: Millis = 2_000;
+/// Requests that wake the deciding thread while a commit is on its way.
+const CROWD: usize = 256;
 /// The longest sleep, so that a clock that was slewed is looked at again.
 const SLEEP_MAX: Millis = 1_000;
 
@@ -76,7 +80,7 @@ type AddedTo = oneshot::Sender<Result<Result<(), Refusal>, Failure>>;
 #[derive(Debug)]
 enum To {
     /// Whoever submitted a command.
-    Caller(oneshot::Sender<Result<Reply, Failure>>),
+    Caller(ReplyTo),
     /// Whoever added a sale: told once it can be read, not only decided.
     Adder(Option<AddedTo>),
 }
@@ -120,6 +124,10 @@ pub(super) struct Sales {
     snapshots: SyncSender<Snapshot>,
     appends: Vec<Append>,
     appends_in_flight: usize,
+    /// Requests that came in since the last commit began.
+    requests: usize,
+    crowd: Crowd,
+    replies: Replies,
     out: Vec<Output<To>>,
 }
 
@@ -150,6 +158,9 @@ impl Sales {
             snapshots,
             appends: Vec::new(),
             appends_in_flight: 0,
+            requests: 0,
+            crowd: Crowd::default(),
+            replies: Replies::new(),
             out: Vec::new(),
         };
         for (listing, recovered) in sales {
@@ -190,14 +201,18 @@ impl Sales {
             let now = self.shared.clock.now();
             let patience = self.wake_at(now, stop_at).since(now).min(SLEEP_MAX);
             let patience = Duration::from_millis(patience);
-            self.shared.inbox.take(&mut inputs, patience, self.appends_in_flight > 0);
-            let now = self.shared.clock.now();
-            for input in inputs.drain(..) {
-                if let Input::Stop = input {
-                    stop_at.get_or_insert(now.plus(STOP_WAIT));
-                } else {
-                    self.input(input, now);
-                }
+            if self.appends_in_flight > 0 {
+                // Nothing that comes in now could be answered before that is over, and on a busy
+                // machine a wake-up for each request costs more than deciding it.
+                self.shared.inbox.take(&mut inputs, CROWD, patience.min(crowd::WAIT_MAX));
+            } else {
+                self.shared.inbox.take(&mut inputs, 1, patience);
+            }
+            let mut now = self.inputs(&mut inputs, &mut stop_at);
+            let more = self.crowd.more(self.requests);
+            if self.appends_in_flight == 0 && more > 0 {
+                self.shared.inbox.take(&mut inputs, more, crowd::WAIT_MAX);
+                now = self.inputs(&mut inputs, &mut stop_at);
             }
             self.advance(now);
             let idle = self.adding.is_empty() && self.running.values().all(|s| s.core.is_idle());
@@ -206,6 +221,20 @@ impl Sales {
                 return;
             }
         }
+    }
+
+    /// Takes in what came, and says when it did.
+    fn inputs(&mut self, inputs: &mut Vec<Input>, stop_at: &mut Option<Timestamp>) -> Timestamp {
+        let now = self.shared.clock.now();
+        for input in inputs.drain(..) {
+            if let Input::Stop = input {
+                stop_at.get_or_insert(now.plus(STOP_WAIT));
+            } else {
+                self.input(input, now);
+            }
+        }
+        self.replies.tell();
+        now
     }
 
     fn wake_at(&self, now: Timestamp, stop_at: Option<Timestamp>) -> Timestamp {
@@ -218,6 +247,7 @@ impl Sales {
     fn input(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::Request { stream, request, to } => {
+                self.requests += 1;
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
                 self.offer(stream, request, To::Caller(to), now);
             }
@@ -238,6 +268,7 @@ impl Sales {
                 self.running.values_mut().for_each(|sale| sale.core.heartbeat(at));
             }
             Input::CallFinished { stream, payment, result } => {
+                self.requests += 1;
                 if let Some(sale) = self.running.get_mut(&stream) {
                     sale.core.call_finished(payment, result, now);
                     sale.wake_at = now;
@@ -330,13 +361,18 @@ impl Sales {
             let sale = self.running.get_mut(&stream).expect("it was just found");
             sale.wake_at = sale.core.next_wake(now);
         }
+        self.replies.tell();
         if let Some((append, _)) = self.catalogue_retry.take_if(|(_, at)| *at <= now) {
             self.appends.push(append);
         }
         if !self.appends.is_empty() {
+            self.crowd.came(std::mem::take(&mut self.requests));
             self.appends_in_flight += self.appends.len();
             // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
+        } else if self.appends_in_flight == 0 {
+            // They were all answered without a commit.
+            self.requests = 0;
         }
         if self.beat_at <= now {
             let owes = self.running.values().any(|sale| sale.core.owes_silence(now));
@@ -358,8 +394,7 @@ impl Sales {
                     if let (Some(entry), Ok(reply)) = (entry, &result) {
                         sale.handle.answered(entry, reply.as_of);
                     }
-                    // A caller who has gone away is not told.
-                    let _gone = to.send(result);
+                    self.replies.add(to, result);
                 }
                 Output::Reply { to: To::Adder(to), result, .. } => match result {
                     Ok(Reply { as_of, answer: Ok(_) }) => {
