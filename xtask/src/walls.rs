@@ -139,11 +139,12 @@ const WALLS: [Wall; 24] = [
         name: "environment-at-the-server",
         reason: "Only the server knows the environment; what others need is an argument",
         rule: Rule::Words(Words {
-            // The simulator's main is a program of its own, with arguments of its own.
+            // Two mains are programs of their own, with arguments of their own.
             place: |path| {
                 is_product(path)
                     && !path.starts_with("crates/server/")
                     && path != "crates/sim/src/main.rs"
+                    && path != "crates/bench/src/main.rs"
             },
             part: Part::Code,
             in_tests: false,

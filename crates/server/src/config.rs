@@ -1,8 +1,9 @@
 //! What the command line and the environment say, and the program's exit codes.
 //!
-//! Every option is also an environment variable, `--ops-listen` as `MAEPYO_OPS_LISTEN`; the command
-//! line goes first. Secrets come from the environment or from files, never from the command line,
-//! which everybody on the machine can read. A wrong value ends the start with one sentence.
+//! Every option of the box office is also an environment variable, `--ops-listen` as
+//! `MAEPYO_OPS_LISTEN`; the command line goes first. Secrets come from the environment or from files,
+//! never from the command line, which everybody on the machine can read. A wrong value ends the start
+//! with one sentence.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -16,8 +17,9 @@ use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
 
 use crate::ids::parse_short;
+use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, serve};
+use crate::{journal, log, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -40,6 +42,7 @@ pub fn run() -> ExitCode {
             journal::show(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+        Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
         say(&stop.sentence);
@@ -91,6 +94,8 @@ enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
+    Stampede(Box<StampedeOptions>),
 }
 
 #[derive(Debug, Subcommand)]

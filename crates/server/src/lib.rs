@@ -5,7 +5,7 @@
 //! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
 //! (`sale_file`), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
 //! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
-//! people (`journal`); what is logged (`log`).
+//! people (`journal`); a crowd to rehearse with (`stampede`); what is logged (`log`).
 //!
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 
@@ -22,6 +22,7 @@ mod log;
 mod ops;
 mod sale_file;
 mod serve;
+mod stampede;
 mod token;
 
 pub use config::run;

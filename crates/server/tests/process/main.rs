@@ -13,6 +13,7 @@ mod exceptions;
 mod history;
 mod operators;
 mod outage;
+mod rehearsal;
 mod shutdown;
 mod stampede;
 mod use_case;
