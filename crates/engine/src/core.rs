@@ -123,6 +123,8 @@ struct Open<R> {
     open_payments: Vec<(PaymentIndex, Option<Due>)>,
     /// The silence that this batch takes out of the clock.
     silent_since: Option<Timestamp>,
+    /// Whether this batch says who was seen.
+    saw: bool,
 }
 
 impl<R> Default for Open<R> {
@@ -134,6 +136,7 @@ impl<R> Default for Open<R> {
             decided: Vec::new(),
             open_payments: Vec::new(),
             silent_since: None,
+            saw: false,
         }
     }
 }
@@ -147,6 +150,7 @@ struct InFlight<R> {
     decided: Vec<Decided<R>>,
     open_payments: Vec<(PaymentIndex, Option<Due>)>,
     silent_since: Option<Timestamp>,
+    saw: bool,
     /// When it was handed out.
     since: Timestamp,
     publication: Option<Sale>,
@@ -193,6 +197,8 @@ pub struct Core<R> {
     /// Payments that are decided and not durable yet.
     begun: usize,
     calls: OpenCalls,
+    /// What the provider said while the working copy was being rebuilt.
+    unheard: Vec<(PaymentIndex, CallResult)>,
     presence: Presence,
     seen: SeenTable,
     pace: Pace,
@@ -236,6 +242,7 @@ impl<R> Core<R> {
             paying: BTreeMap::new(),
             begun: 0,
             calls,
+            unheard: Vec::new(),
             presence: Presence::default(),
             seen,
             pace: Pace::default(),
@@ -257,6 +264,7 @@ impl<R> Core<R> {
         self.in_flight.is_none()
             && self.open.events == 0
             && self.paying.is_empty()
+            && self.unheard.is_empty()
             && self.queues.iter().all(VecDeque::is_empty)
     }
 
@@ -285,6 +293,11 @@ impl<R> Core<R> {
 
     /// The provider's answer to a call.
     pub fn call_finished(&mut self, payment: PaymentIndex, result: CallResult, now: Timestamp) {
+        if self.catching_up {
+            // The working copy is older than what is durable, and may not know the payment.
+            self.unheard.push((payment, result));
+            return;
+        }
         let Some(id) = self.sale.payment(payment).map(|payment| payment.id) else { return };
         if let Some(command) = self.calls.finished(payment, id, result, now) {
             self.enqueue(command, now);
@@ -361,6 +374,9 @@ impl<R> Core<R> {
         let in_flight_silence = in_flight.as_ref().and_then(|batch| batch.silent_since);
         let silences = [in_flight_silence, open.silent_since, self.silent_since];
         self.silent_since = silences.into_iter().flatten().min();
+        if open.saw || in_flight.as_ref().is_some_and(|batch| batch.saw) {
+            self.presence.look_again();
+        }
         let again = in_flight.map(|batch| batch.decided).unwrap_or_default();
         for decided in again.into_iter().chain(open.decided).rev() {
             let waiting = decided.waiting;
@@ -396,6 +412,9 @@ impl<R> Core<R> {
         self.catching_up = false;
         self.store_failing = false;
         self.calls = OpenCalls::of(&self.sale, now);
+        for (payment, result) in std::mem::take(&mut self.unheard) {
+            self.call_finished(payment, result, now);
+        }
         self.published(self.sale.clone(), now, out);
         Ok(())
     }
@@ -530,6 +549,7 @@ impl<R> Core<R> {
     fn saw(&mut self, entries: Vec<EntryIndex>, now: Timestamp) {
         let now = self.resume(now);
         let _done = self.execute(&Command::Seen { entries }, Actor::System, None, now);
+        self.open.saw = true;
     }
 
     /// Journals who is there at the front of the line, before `turns` turns may come free: nobody
@@ -719,6 +739,7 @@ impl<R> Core<R> {
             decided: open.decided,
             open_payments: open.open_payments,
             silent_since: open.silent_since,
+            saw: open.saw,
             since: now,
             publication: due.then(|| self.sale.clone()),
             retry: None,

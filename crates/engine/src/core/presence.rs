@@ -28,6 +28,8 @@ pub(super) struct Presence {
     /// In node time, for service time may be set back by an outage.
     looked_at: Timestamp,
     walked: usize,
+    /// Where the walk stood before the last look.
+    walked_before: usize,
 }
 
 impl Presence {
@@ -49,12 +51,19 @@ impl Presence {
         let parts = (limits.place_ttl / 8).clamp(1, PARTS_MAX) as usize;
         let joined = sale.line().joined();
         let from = if self.walked >= joined { 0 } else { self.walked };
+        self.walked_before = from;
         self.walked = from + joined.div_ceil(parts);
         let part = (from..self.walked.min(joined)).map(EntryIndex::after);
         entries.extend(part.filter(|e| newly_seen(sale, seen, *e, limits.place_ttl / 2)));
         entries.sort_unstable();
         entries.dedup();
         (!entries.is_empty()).then_some(entries)
+    }
+
+    /// What was seen in the last look was not journalled, for others came first: looks again at
+    /// once. Waiting a second would meet the others' next look, and the one after, and so on.
+    pub(super) fn look_again(&mut self) {
+        (self.looked_at, self.walked) = (Timestamp::default(), self.walked_before);
     }
 
     /// When to look again: a second from the last look, while anybody waits.
