@@ -5,11 +5,15 @@
 //! was not asked to run it does not mention, and what it was asked to run either ran or failed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "to print is what it is for")]
 
+mod bench;
 mod command;
+mod crashes;
+mod defects;
 mod deny;
 mod metadata;
 mod needs;
 mod rust_text;
+mod sim;
 mod spdx;
 mod steps;
 mod tree;
@@ -24,6 +28,13 @@ The project's own commands.
 
     cargo xtask test [--only STEP]...   every gate and every test, or only the steps named
     cargo xtask gates                   the gates alone: what needs no test to be run
+    cargo xtask sim --seeds A..B [--steps N]
+                                        the simulator, with whatever else it understands
+    cargo xtask defects [NAME]... [--seeds A..B] [--keep]
+                                        shows that the simulator finds each deliberate defect
+    cargo xtask crashes [--rounds N]    the real process, killed 200 times under load
+    cargo xtask bench [--row NAME]... [--quick] [--check] [--write]
+                                        how fast it is, beside a floor that does nothing
     cargo xtask help                    this text
 
 The steps, in their order:
@@ -41,6 +52,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Order::Run(steps)) => steps::run(&steps),
+        Ok(Order::Crashes(rounds)) => crashes::run(rounds),
+        Ok(Order::Bench(words)) => bench::run(&words),
+        Ok(Order::Sim(words)) => sim::run(&words),
+        Ok(Order::Defects(order)) => defects::run(&order),
         Err(sentence) => {
             eprintln!("{sentence} `cargo xtask help` lists what there is.");
             ExitCode::from(2)
@@ -53,6 +68,11 @@ fn main() -> ExitCode {
 enum Order {
     Help,
     Run(Vec<&'static Step>),
+    Bench(Vec<String>),
+    Sim(Vec<String>),
+    Defects(defects::Order),
+    /// How many rounds.
+    Crashes(u32),
 }
 
 /// Understands the arguments, or says in one sentence why it does not. Steps run in their own
@@ -78,6 +98,10 @@ fn parse(arguments: &[String]) -> Result<Order, String> {
             let is_wanted = |step: &&Step| only.is_empty() || only.contains(&step.name);
             Order::Run(steps::ALL.iter().filter(is_wanted).collect())
         }
+        Some("bench") => Order::Bench(words.by_ref().map(str::to_owned).collect()),
+        Some("sim") => Order::Sim(words.by_ref().map(str::to_owned).collect()),
+        Some("defects") => Order::Defects(defects::parse(&mut words)?),
+        Some("crashes") => Order::Crashes(crashes::parse(&mut words)?),
         Some(other) => return Err(format!("There is no command `{other}`.")),
     };
     match words.next() {
@@ -95,6 +119,7 @@ mod tests {
         match parse(&arguments)? {
             Order::Help => Ok(vec!["help"]),
             Order::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
+            Order::Bench(_) | Order::Sim(_) | Order::Defects(_) | Order::Crashes(_) => Ok(vec![]),
         }
     }
 
@@ -117,6 +142,10 @@ mod tests {
             ("test --only nothing", "There is no step `nothing`."),
             ("gates --only fmt", "`--only` is one word too many."),
             ("help me", "`me` is one word too many."),
+            ("crashes --rounds", "`--rounds` needs a number from 1 to 1000."),
+            ("crashes --rounds 0", "`--rounds` needs a number from 1 to 1000."),
+            ("crashes 20", "`crashes` does not know `20`."),
+            ("crashes --rounds 20 20", "`20` is one word too many."),
         ] {
             assert_eq!(names(line).unwrap_err(), sentence, "for `cargo xtask {line}`");
         }

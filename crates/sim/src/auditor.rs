@@ -4,45 +4,89 @@
 //!
 //! # What counts as a failure
 //!
-//! - *One owner*, *counts*, *order*, *admitted*, *positions*: an event that may not follow what has
-//!   happened: a seat with two owners, an admission over the limit, in vain, out of order or of
-//!   somebody who is not there, an entry that is counted again, a hold or a payment in a state that
-//!   knows no such thing, a key that brings about something twice. These are the invariants of
-//!   `domain`, 1 to 9.
-//! - *Time*, *too soon*, *too late*: a deadline that is not where the limits put it, something that
-//!   ends before its time, something granted after its time.
-//! - *Kept out*, *in vain*: a batch after which somebody who is there could come in and was not let
-//!   in, or waits for what is sold. Nobody starves.
-//! - *Prompt*: while everything is sound, a deadline that is more than a second old.
-//! - *Faithful*: while everything is sound, a turn or a place that is lost by somebody who polls as
-//!   told.
-//! - *Silence*: a silence of ten seconds or more that was not taken out of the clock before
-//!   anything else happened; or a gap that was none.
-//! - *Durable*: an answer, a publication or a call to the provider that says what is not in the
-//!   journal, or not yet.
-//! - *Answers*: an answer that is not so after the batch that it names: a place, a position, a
-//!   reservation, an amount, a payment, a refusal without its reason; a repetition with its key that
-//!   is told something else; "nothing was written" of something that was.
-//! - *Answered*: a request that is answered twice, or never by a node that lives.
-//! - *Own writes*: a poll older than what its buyer was told by that node, or one that waits long.
-//! - *Published*: a publication that goes back, or differs from the journal.
-//! - *Recovered*: a start that comes to another state than the whole journal does.
-//! - *Money*: at the end, money that is neither for confirmed seats nor was given back, once; a
-//!   payment that stays unknown; a charge that was asked for twice.
-//! - A panic of the rules or of the engine.
+//! Each word is the name of a check, as a failure is told. The numbers are those of the invariants
+//! in `domain`.
+//!
+//! What may not follow what has happened, event by event, as the journal says it:
+//!
+//! - *one owner* (1): a seat that becomes somebody's while it is another's, or is kept back. *seats*,
+//!   *held*, *left*, *visits*: seats that are none, of two evenings, too many, or of a visit that
+//!   chooses nothing.
+//! - *admitted* (3, 4): an admission over the limit, in a pause, in vain, or of somebody who is not
+//!   there. *order* (4): before somebody of lower rank who is. *passed over*: of somebody who was
+//!   seen. *kept out*: a batch after which somebody who is there could come in and was not let in.
+//!   Nobody starves.
+//! - *positions* (5): an entry that is counted again, or a position told that is higher than one told
+//!   of an earlier batch.
+//! - *joined*: over the capacity, or when nothing is left to buy. *turn missed*, *seen*, *places
+//!   expired*: of somebody of whom that cannot be. *line ended*: while seats may still come back.
+//!   *in vain*: somebody waits for what is sold.
+//! - *time*: a deadline that is not where the limits put it (6). *too soon*, *too late*: something
+//!   that ends before its time, or is granted after it.
+//! - *holds*, *payments*, *refund*, *given back* (6 to 8): a hold or a payment in a state that knows no
+//!   such thing, so a second settlement, a second running payment, a second refund.
+//! - *keys* (9): a key that brings about something twice. *limits*: limits out of their range.
+//! - *events*: a batch that cannot be read, says nothing, or has a cause that nobody asked for, or that
+//!   had its effect before.
+//! - *gap*: a gap in the clock that was no silence, or was taken out already. *silence*: a silence of
+//!   ten seconds or more that was not taken out before anything else happened.
+//!
+//! What is said and shown:
+//!
+//! - *durable*: an answer, a publication or a call to the provider that says what is not in the
+//!   journal, or not yet. What was answered is in the journal, and what is known there stays.
+//! - *answers*: an answer that was not so while the batch was decided that it names: a place, a
+//!   position, a reservation, an amount, a payment, a refusal without its reason; a repetition with
+//!   its key that is told something else; "nothing was written" of something that was.
+//! - *answered*: a request that is answered twice, or never, or not within twelve seconds by a node
+//!   that lives, 22 when it waits for the provider.
+//! - *own writes*: a poll older than what its buyer was told by that node, or one that waits long.
+//! - *published*: a publication that goes back, differs from the journal, or stays behind it.
+//! - *recovered*, *read*: a start, or a node that catches up, that comes to another state than the
+//!   whole journal does, or to none.
+//! - *check*: a shown state that does not hold by `Sale::check`.
+//!
+//! While everything is sound:
+//!
+//! - *prompt*: a deadline, an opening, an admission or a place that is more than a second overdue;
+//!   a request that waits for more than two, or a word of the provider that was not noted by then.
+//! - *faithful*: a turn or a place that is lost by somebody who polls as told, or somebody at the
+//!   front of whom the journal has not heard for seconds.
+//!
+//! With others, and at the end:
+//!
+//! - *money*: a call to the provider that may not be made, a second charge among them; at the end,
+//!   money that is neither for confirmed seats nor was given back (7), or a payment on which our book
+//!   and the provider's differ. *provider*: a refund of what was not taken.
+//! - *journal*: a batch that the journal calls invalid, because of its number, its id or its time.
+//! - *bounds*: more charges at a time than the setting says.
+//! - *idle*: somebody who still waits, chooses, holds or pays long after everybody has gone; a node
+//!   that does not come to rest; a run that does not end.
+//! - *panic*: one of the rules' or of the engine's.
 //!
 //! # What does not
 //!
-//! - A request without an answer because its node died or its connection broke, `unavailable`,
+//! - A request without an answer because its node died or its connection broke; `unavailable`,
 //!   `overloaded`, `outcome_unknown`: this node could not, and said so.
-//! - Anything late while a trouble lasts and shortly after.
-//! - A place, a turn or a hold that its buyer let lapse, and a buyer passed over who was not there.
+//! - Anything late while a trouble lasts and shortly after, but for the bounds of *answered*.
+//! - A place, a turn or a hold that its buyer let lapse, and a buyer passed over who was not there;
+//!   or whose marks were shed because so few may wait that it was chosen so.
+//! - What stands in one batch: an answer is made in the middle of its batch, so what was so at any
+//!   time in it, or right before, counts as so; and more than `DUE_MAX` things that are due at once may
+//!   take several batches.
 //! - Among several nodes: a poll of one that shows less than another said; a token that a node does
-//!   not know yet; refusals that are true only of what the node knows.
-//! - Among several nodes: a silence that was not taken out, or was by a node that slept while others
-//!   worked. Telling the two apart is work of the journal that they share.
+//!   not know yet; refusals that are true only of what the node knows; a buyer who hears late of a
+//!   payment that another node settled.
+//! - Among several nodes: a silence of less than fifteen seconds that was not taken out, or one that
+//!   was by a node that slept while others worked: so no node sleeps, or hears nothing of the
+//!   journal, for more than three seconds then. Telling the two apart is work of the journal that
+//!   they share.
 //! - What an operator does to the store's clock while several nodes run, beyond a second.
+//! - A batch that nobody was told of and nobody read, and that a failover lost; that a journal loses
+//!   what it has acknowledged is not tried.
 //! - A provider that breaks its word, as long as the money it took after a no goes back once.
+//! - How fast anything is, and what HTTP, the tokens' signatures, the disk and the driver's threads
+//!   do: they are not here.
 
 mod answers;
 mod closing;
@@ -63,6 +107,7 @@ use store::Batch;
 use store::codec::{CommandKind, Record, read_records};
 
 use crate::archive::Archive;
+use crate::clock::Moment;
 use crate::counts::Counts;
 use crate::knobs::Knobs;
 use crate::node::RequestId;
@@ -86,6 +131,9 @@ impl Broken {
         Self { check, what }
     }
 }
+
+/// How long after a payment was settled the provider may still be asked about it.
+const SETTLED_MS: Millis = 60_000;
 
 /// How late something may be while everything is sound.
 const LATE_MAX_MS: Millis = 1_000;
@@ -236,8 +284,19 @@ impl Auditor {
     }
 
     /// A node saw the buyer of a place, and told whether it is the buyer's turn.
-    pub(crate) fn saw(&mut self, entry: EntryIndex, now: Timestamp, admitted: bool) {
-        self.presence.saw(entry, now, admitted);
+    pub(crate) fn saw(
+        &mut self,
+        entry: EntryIndex,
+        now: Timestamp,
+        moment: Moment,
+        admitted: bool,
+    ) {
+        self.presence.saw(entry, now, moment, admitted);
+    }
+
+    /// While everything is sound, the journal hears of those who are there.
+    pub(crate) fn is_heard_of(&self, moment: Moment) -> Result<(), Broken> {
+        self.presence.is_heard_of(&self.history, moment)
     }
 
     /// While everything is sound, nothing is overdue by a node's clock.
@@ -252,6 +311,10 @@ impl Auditor {
             let entry = history.visits[*visit].entry;
             let standing = history.entries[entry].standing.now();
             return late(format!("{standing:?} of {entry} ended at {second}"));
+        }
+        let last_ms = history.pages.last().expect("there is a first page").at_ms;
+        if last_ms + LATE_MAX_MS < now.0 && history.somebody_is_kept_out() {
+            return late(format!("somebody could come in since {last_ms}"));
         }
         let stage = *history.stage.now();
         if stage == Stage::Scheduled && history.opens_at_ms + LATE_MAX_MS < now.0 {
@@ -283,22 +346,27 @@ impl Auditor {
     }
 
     /// A node asks the provider.
-    pub(crate) fn called(&mut self, call: &PendingCall) -> Result<(), Broken> {
+    pub(crate) fn called(&mut self, call: &PendingCall, now: Timestamp) -> Result<(), Broken> {
         let number = self.history.payments_by_id.get(&call.id).copied();
         let Some(number) = number.filter(|number| *number == call.payment.at()) else {
             return Err(Broken::of("durable", format!("{call:?} of no known payment")));
         };
         let payment = &mut self.history.payments[number];
         let (state, amount) = (*payment.state.now(), payment.amount);
-        let sound = match &call.call {
-            Call::Charge { amount: asked, .. } => {
-                !std::mem::replace(&mut payment.charged, true) && asked.0 == amount
-            }
-            Call::Find | Call::Void => !matches!(state, PayState::Running(_)),
-            Call::Refund { amount: asked, .. } => {
-                matches!(state, PayState::RefundDue | PayState::Refunded) && asked.0 == amount
-            }
-        };
+        // One node alone knows at once what is settled, but for what was on its way.
+        let settled = matches!(state, PayState::Approved | PayState::Declined | PayState::Refunded);
+        let since = self.history.pages.get(payment.state.since()).map_or(0, |page| page.at_ms);
+        let too_late = self.shown.len() == 1 && settled && now.0 > since + SETTLED_MS;
+        let sound = !too_late
+            && match &call.call {
+                Call::Charge { amount: asked, .. } => {
+                    !std::mem::replace(&mut payment.charged, true) && asked.0 == amount
+                }
+                Call::Find | Call::Void => !matches!(state, PayState::Running(_)),
+                Call::Refund { amount: asked, .. } => {
+                    matches!(state, PayState::RefundDue | PayState::Refunded) && asked.0 == amount
+                }
+            };
         if sound {
             return Ok(());
         }
@@ -312,6 +380,23 @@ impl Auditor {
         archive: &Archive,
     ) -> Result<(), Broken> {
         closing::same_as_replayed(recovered, archive)
+    }
+
+    /// Whether what the provider says of a payment still changes something.
+    pub(crate) fn is_open(&self, payment: PaymentIndex) -> bool {
+        let state = self.history.payment_at(payment).map(|payment| *payment.state.now());
+        matches!(state, Some(PayState::Running(_) | PayState::Unknown))
+    }
+
+    /// When it was journalled what became of a payment.
+    pub(crate) fn settled_at(&self, payment: PaymentId) -> Option<Timestamp> {
+        let state = &self.history.payment(payment)?.state;
+        match state.now() {
+            PayState::Running(_) | PayState::Unknown => None,
+            PayState::Approved | PayState::Declined | PayState::RefundDue | PayState::Refunded => {
+                self.history.pages.get(state.since()).map(|page| Timestamp(page.at_ms))
+            }
+        }
     }
 
     /// The payment's index, as long as nobody has noted that its money was taken.

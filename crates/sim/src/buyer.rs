@@ -55,6 +55,8 @@ pub(crate) struct Buyer {
     pub(crate) faithful: bool,
     /// Decides quickly.
     brisk: bool,
+    /// Joins, and is never heard of again.
+    onlooker: bool,
     place: Option<Place>,
     join_key: Option<KeyHash>,
     status: Option<Status>,
@@ -63,14 +65,19 @@ pub(crate) struct Buyer {
     failed: Option<Ask>,
     /// What was asked with a key and done.
     keyed: Vec<Ask>,
+    /// A place of this buyer's that is over.
+    former: Option<Place>,
     joins_left: u32,
     tries_left: u32,
+    /// What was done that is worth counting.
+    did: Vec<&'static str>,
 }
 
 impl Buyer {
     pub(crate) fn of(seed: u64, index: u32, knobs: &Knobs) -> Self {
         let mut random = Random::of(seed, "buyer", u64::from(index));
-        let early = random.chance(600);
+        let onlooker = index < knobs.onlookers;
+        let early = random.chance(600) || onlooker;
         let comes_at = match early {
             // Everybody at the same second.
             true => knobs.opens_after.saturating_sub(1_500) + random.below(3_000),
@@ -86,16 +93,24 @@ impl Buyer {
             poll_ms: if faithful { poll_ms } else { poll_ms * random.between(1, 6) },
             faithful,
             brisk: random.chance(700),
+            onlooker,
             place: None,
             join_key: random.chance(700).then(|| KeyHash(random.wide())),
             status: None,
             reservation: None,
             failed: None,
             keyed: Vec::new(),
+            former: None,
             joins_left: random.between_u32(1, 3),
             tries_left: random.between_u32(1, 6),
+            did: Vec::new(),
             random,
         }
+    }
+
+    /// What was done since this was asked last.
+    pub(crate) fn did(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.did)
     }
 
     /// The next deed. `sale` is the state that the node shows, if it runs.
@@ -106,16 +121,23 @@ impl Buyer {
         if let Some(ask) = self.failed.take()
             && self.random.chance(850)
         {
+            let keyed = has_key(&ask.command);
+            self.did.push(if keyed { "retries with the key" } else { "retries without a key" });
             return self.ask(&ask);
         }
         let may = |trouble| knobs.has(trouble) && !honest;
         let Some(place) = self.place else { return self.join() };
+        if self.onlooker {
+            self.did.push("looks on");
+            return Deed::Go;
+        }
         let Some(status) = self.status else { return Deed::Poll(place) };
         if may(Trouble::WrongTokens) && self.random.chance(40) {
             return self.with_wrong_token(place, sale);
         }
         if may(Trouble::Repeats) && !self.keyed.is_empty() && self.random.chance(120) {
             let again = self.random.pick(&self.keyed).clone();
+            self.did.push("repeats what is done");
             return self.ask(&again);
         }
         if may(Trouble::Misuse) && self.random.chance(100) {
@@ -126,8 +148,10 @@ impl Buyer {
             Status::Done { .. } => Deed::Go,
             _ if may(Trouble::Vanishing) && !self.faithful && self.random.chance(25) => {
                 if self.random.chance(500) {
+                    self.did.push("vanishes");
                     return Deed::Go;
                 }
+                self.did.push("goes away and comes back");
                 Deed::Wait(self.random.scale(1_000, u64::from(knobs.limits.place_ttl) * 1_500))
             }
             _ if may(Trouble::Regret) && self.random.chance(8) => self.leave(place),
@@ -149,6 +173,9 @@ impl Buyer {
     /// How long this one thinks before the next deed.
     pub(crate) fn thinks_ms(&mut self, knobs: &Knobs, honest: bool) -> Millis {
         let dawdles = knobs.has(Trouble::Dawdling) && !honest && self.random.chance(150);
+        if dawdles {
+            self.did.push("dawdles");
+        }
         let limits = &knobs.limits;
         match self.status {
             Some(Status::Waiting { .. } | Status::Paying { .. }) => {
@@ -228,6 +255,8 @@ impl Buyer {
 
     fn comes_back(&mut self) -> Deed {
         self.joins_left = self.joins_left.saturating_sub(1);
+        self.did.push("joins anew");
+        self.former = self.place;
         (self.place, self.status, self.reservation) = (None, None, None);
         self.keyed.clear();
         if self.random.chance(500) && self.join_key.is_some() {
@@ -321,9 +350,18 @@ impl Buyer {
         let entry = match self.random.below(3) {
             0 => place.entry,
             1 => EntryIndex(self.random.between_u32(0, 40)),
-            _ => EntryIndex(place.entry.0 + 5_000),
+            _ => EntryIndex(place.entry.0 + 100_000),
         };
-        let wrong = Place { entry, nonce: Nonce(place.nonce.0 ^ 1) };
+        let wrong = match self.former.filter(|_| self.random.chance(500)) {
+            Some(former) => {
+                self.did.push("uses a token that is over");
+                former
+            }
+            None => {
+                self.did.push("uses somebody else's token");
+                Place { entry, nonce: Nonce(place.nonce.0 ^ 1) }
+            }
+        };
         match self.random.below(4) {
             0 => Deed::Poll(wrong),
             1 => self.leave(wrong),

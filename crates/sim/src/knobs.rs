@@ -13,6 +13,8 @@ use crate::trial::{Trial, Trouble};
 pub(crate) struct Knobs {
     pub(crate) nodes: usize,
     pub(crate) buyers: u32,
+    /// Of these, how many come at the opening, join, and are never heard of again.
+    pub(crate) onlookers: u32,
     /// Seats in each performance.
     pub(crate) performances: Vec<u32>,
     pub(crate) limits: Limits,
@@ -45,9 +47,13 @@ impl Knobs {
         let troubles = troubles(random, trial);
         let crowd = random.chance(60);
         let buyers = if crowd { random.between(500, 3_000) } else { random.scale(4, 300) };
-        let buyers = u32::try_from(buyers).expect("a few thousand");
         // Seats for all in some runs, for a few in others.
-        let seats = random.scale(1, (u64::from(buyers) * 3).clamp(4, 400));
+        let seats = random.scale(1, (buyers * 3).clamp(4, 400));
+        // More than one command passes over.
+        let onlookers = if random.chance(60) { random.between(4_500, 6_000) } else { 0 };
+        let onlookers = if troubles.contains(&Trouble::Vanishing) { onlookers } else { 0 };
+        let number = |of: u64| u32::try_from(of).expect("a few thousand");
+        let (buyers, onlookers) = (number(buyers), number(onlookers));
         let performances = match random.between(1, 4) {
             1 => vec![2, u32::try_from(seats).expect("a few hundred")],
             _ => vec![u32::try_from(seats).expect("a few hundred")],
@@ -58,9 +64,10 @@ impl Knobs {
                 true => random.index(2) + 2,
                 false => 1,
             },
-            buyers: buyers.min(trial.buyers),
+            buyers: (buyers + onlookers).min(trial.buyers),
+            onlookers,
             performances,
-            limits: limits(random, crowd),
+            limits: limits(random, crowd || onlookers > 0),
             opens_after: random.between(1_000, 15_000),
             closes_after: (troubles.contains(&Trouble::EarlyEnd) && random.chance(500))
                 .then(|| random.between(main / 2, main)),

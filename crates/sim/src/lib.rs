@@ -49,16 +49,17 @@ pub fn tell(trial: &Trial) -> Result<Report, Failure> {
 }
 
 fn run_telling(trial: &Trial, tells_story: bool) -> Result<Report, Failure> {
+    let steps = world::Steps::default();
     let story = tells_story.then(world::Story::default);
     // A panic of the rules or of the engine is a finding, and must not end the search.
-    let run = || world::World::new(trial, story.clone()).run();
+    let run = || world::World::new(trial, steps.clone(), story.clone()).run();
     let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             .unwrap_or_default();
-        Err(Failure { check: "panic", what, step: u64::MAX, story: Vec::new() })
+        Err(Failure { check: "panic", what, step: steps.get(), story: Vec::new() })
     });
     result.map_err(|failure| Failure {
         story: story.map(|story| story.take()).unwrap_or_default(),

@@ -1,10 +1,12 @@
 //! The simulator's command line: many seeds, or the one run that a failure names.
 //!
-//!     sim --seeds A..B [--steps N] [--threads N] [--without WORD,WORD]
-//!     sim --seed N [--steps N] [--buyers N] [--absent N,N] [--without WORD,WORD] [--verbose]
+//!     sim --seeds A..B [--steps N] [--threads N] [--first] [--without … | --only …]
+//!     sim --seed N [--steps N] [--buyers N] [--absent N,N..N] [--verbose]
+//!         [--without WORD,WORD | --only WORD,WORD]
 //!
-//! Ends with what happened, counted, and fails when a run failed; the first that did is made small
-//! and told with its story.
+//! Ends with what happened, counted, and fails when a run failed; the first that did is made small,
+//! told with its story, and printed as it is kept in `defects.toml`. With `--first` it ends at the
+//! first failure and only names it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "to print is what it is for")]
 
 use std::ops::Range;
@@ -24,6 +26,7 @@ struct Order {
     trial: Trial,
     threads: usize,
     verbose: bool,
+    first: bool,
 }
 
 fn main() -> ExitCode {
@@ -54,7 +57,9 @@ fn main() -> ExitCode {
         found.failures.len(),
         sentence(trial, failure)
     );
-    report(trial, failure, order.verbose);
+    if !order.first {
+        report(trial, failure, order.verbose);
+    }
     ExitCode::FAILURE
 }
 
@@ -86,7 +91,12 @@ fn all(order: &Order) -> Found {
             let mut found = found.lock().expect("no thread has panicked");
             match result {
                 Ok(report) => found.counts.merge(&report.counts),
-                Err(failure) => found.failures.push((trial, failure)),
+                Err(failure) => {
+                    found.failures.push((trial, failure));
+                    if order.first {
+                        next.store(order.seeds.end, Ordering::Relaxed);
+                    }
+                }
             }
         }
     };
@@ -117,23 +127,38 @@ fn report(trial: &Trial, failure: &Failure, verbose: bool) {
         }
     }
     println!("\nTo see it again: sim {small}");
+    println!("To keep it, once it is mended, with its story, in crates/sim/defects.toml:\n");
+    println!("[[defect]]");
+    println!("name = \"\"");
+    println!("story = \"\"");
+    println!("found_as = [\"{}\"]", failure.check);
+    println!("kept = \"{small}\"");
+    println!("[[defect.change]] # The mend, undone.");
+    println!("file = \"\"");
+    println!("text = \"\"");
+    println!("replacement = \"\"");
 }
 
 fn parse(words: &[String]) -> Result<Order, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut order = Order { seeds: 0..0, trial: Trial::of(0), threads, verbose: false };
+    let mut order =
+        Order { seeds: 0..0, trial: Trial::of(0), threads, verbose: false, first: false };
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         if word == "--verbose" {
             order.verbose = true;
             continue;
         }
+        if word == "--first" {
+            order.first = true;
+            continue;
+        }
         let value = words.next().ok_or_else(|| format!("`{word}` needs a value."))?;
         match word {
             "--seeds" => order.seeds = range(value)?,
             "--threads" => {
-                let threads = value.parse().map_err(|_| format!("`{value}` is no number."))?;
-                order.threads = threads;
+                let threads = value.parse().ok().filter(|threads| *threads > 0);
+                order.threads = threads.ok_or_else(|| format!("`{value}` threads run nothing."))?;
             }
             _ => order.trial.set(word, value)?,
         }

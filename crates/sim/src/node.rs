@@ -5,7 +5,7 @@
 //! journal at a time, and a heartbeat every two seconds. What several nodes on one journal need
 //! besides, and the driver does not have, is here: a look at the journal's head now and then.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use domain::id::{EntryIndex, PaymentIndex, Place};
 use domain::time::{Millis, Timestamp};
@@ -79,11 +79,11 @@ pub(crate) struct Process {
     pub(crate) wake_at: Timestamp,
     /// When the next turn comes, of those that are on the agenda.
     pub(crate) turn_at: Moment,
-    /// Requests that were not answered yet.
-    pub(crate) callers: BTreeSet<RequestId>,
+    /// Requests that were not answered yet, and when they came, in node time.
+    pub(crate) callers: BTreeMap<RequestId, Timestamp>,
     pub(crate) readers: Vec<Reader>,
     /// What each buyer was answered from last, by this process.
-    pub(crate) answered: std::collections::BTreeMap<EntryIndex, u64>,
+    pub(crate) answered: BTreeMap<EntryIndex, u64>,
     /// The outputs after which it will be killed.
     pub(crate) killed_after: Option<u64>,
 }

@@ -81,6 +81,10 @@ impl Operator {
         if knobs.has(Trouble::EarlyEnd) && knobs.closes_after.is_none() {
             chores.push((closes_at, Chore::Close));
         }
+        if knobs.has(Trouble::Misuse) {
+            let tries = random.between(0, 6);
+            chores.extend((0..tries).map(|_| (Moment(0), Chore::ScheduleWrongly)));
+        }
         chores.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         Self { random, schedule, chores, turn: 0, limits: knobs.limits }
     }

@@ -7,6 +7,8 @@ use crate::{Failure, run};
 
 /// Runs that a shrinking may take.
 const RUNS_MAX: u32 = 400;
+/// Steps that it may take in all its runs: a crowd is not made as small as a handful of people.
+const STEPS_MAX: u64 = 30_000_000;
 
 /// The smallest failing run that was found, and its failure.
 #[must_use]
@@ -15,6 +17,7 @@ pub fn shrink(trial: &Trial, failure: &Failure) -> (Trial, Failure) {
         trial: Trial { steps: trial.steps.min(failure.step), ..trial.clone() },
         failure: failure.clone(),
         runs: 0,
+        steps: 0,
     };
     if !found.keeps(found.trial.clone()) {
         // The failure came after the main part, and needs all of it.
@@ -25,7 +28,7 @@ pub fn shrink(trial: &Trial, failure: &Failure) -> (Trial, Failure) {
         found.fewer_steps();
         found.fewer_troubles();
         found.fewer_buyers();
-        if found.trial == before || found.runs >= RUNS_MAX {
+        if found.trial == before || found.is_tired() {
             return (found.trial, found.failure);
         }
     }
@@ -35,23 +38,34 @@ struct Found {
     trial: Trial,
     failure: Failure,
     runs: u32,
+    steps: u64,
 }
 
 impl Found {
     /// Whether a smaller run fails in the same way; if so, it is the one from here on.
     fn keeps(&mut self, trial: Trial) -> bool {
-        self.runs += 1;
-        if self.runs > RUNS_MAX {
+        if self.is_tired() {
             return false;
         }
+        self.runs += 1;
         match run(&trial) {
-            Err(failure) if failure.check == self.failure.check => {
-                self.failure = failure;
-                self.trial = trial;
-                true
+            Err(failure) => {
+                self.steps += failure.step;
+                let same = failure.check == self.failure.check;
+                if same {
+                    (self.trial, self.failure) = (trial, failure);
+                }
+                same
             }
-            Ok(_) | Err(_) => false,
+            Ok(report) => {
+                self.steps += report.counts.of("run", "steps");
+                false
+            }
         }
+    }
+
+    fn is_tired(&self) -> bool {
+        self.runs >= RUNS_MAX || self.steps >= STEPS_MAX
     }
 
     fn fewer_steps(&mut self) {
@@ -77,7 +91,7 @@ impl Found {
     }
 
     fn fewer_buyers(&mut self) {
-        let (mut least, mut most) = (0, self.trial.buyers.min(4_000));
+        let (mut least, mut most) = (0, self.trial.buyers.min(10_000));
         while least < most {
             let middle = least.midpoint(most);
             if self.keeps(Trial { buyers: middle, ..self.trial.clone() }) {

@@ -1,6 +1,7 @@
 //! What one run is: a seed, and what was left out of it to make a failure small.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 macro_rules! troubles {
@@ -100,7 +101,7 @@ pub struct Trial {
 
 impl Trial {
     /// Steps of a run whose caller names no number.
-    pub const STEPS: u64 = 20_000;
+    pub const STEPS: u64 = 60_000;
 
     /// The whole run of a seed.
     #[must_use]
@@ -117,15 +118,37 @@ impl fmt::Display for Trial {
             write!(f, " --buyers {}", self.buyers)?;
         }
         if !self.absent.is_empty() {
-            let absent: Vec<_> = self.absent.iter().map(u32::to_string).collect();
-            write!(f, " --absent {}", absent.join(","))?;
+            write!(f, " --absent {}", as_ranges(&self.absent))?;
         }
-        if !self.without.is_empty() {
-            let without: Vec<_> = self.without.iter().map(|trouble| trouble.word()).collect();
-            write!(f, " --without {}", without.join(","))?;
+        let left_out = |trouble: &&Trouble| self.without.contains(trouble);
+        let words = |of: Vec<&Trouble>| of.iter().map(|t| t.word()).collect::<Vec<_>>().join(",");
+        let (without, only): (Vec<_>, Vec<_>) = Trouble::ALL.iter().partition(left_out);
+        match (without.len(), only.len()) {
+            (0, _) => Ok(()),
+            (_, 0) => write!(f, " --only {NONE}"),
+            (many, few) if few < many => write!(f, " --only {}", words(only)),
+            (_, _) => write!(f, " --without {}", words(without)),
         }
-        Ok(())
     }
+}
+
+/// What stands for an empty list of troubles.
+const NONE: &str = "none";
+
+/// Numbers as a list of numbers and ranges, `1,4..9`; the end of a range is not in it.
+fn as_ranges(numbers: &[u32]) -> String {
+    let mut ranges: Vec<Range<u32>> = Vec::new();
+    for &number in numbers {
+        match ranges.last_mut().filter(|last| last.end == number) {
+            Some(last) => last.end += 1,
+            None => ranges.push(number..number + 1),
+        }
+    }
+    let words = ranges.iter().map(|Range { start, end }| match end - start {
+        1 => start.to_string(),
+        _ => format!("{start}..{end}"),
+    });
+    words.collect::<Vec<_>>().join(",")
 }
 
 impl FromStr for Trial {
@@ -151,17 +174,31 @@ impl Trial {
         fn number<T: FromStr>(text: &str) -> Result<T, String> {
             text.parse().map_err(|_| format!("`{text}` is no number."))
         }
+        let numbers = |text: &str| match text.split_once("..") {
+            Some((from, to)) => Ok(number(from)?..number(to)?),
+            None => number(text).map(|one: u32| one..one + 1),
+        };
+        let troubles = |text: &str| {
+            let words = text.split(',').filter(|word| *word != NONE);
+            let trouble = |word: &str| {
+                let found = Trouble::ALL.iter().find(|trouble| trouble.word() == word);
+                found.copied().ok_or_else(|| format!("There is no trouble `{word}`."))
+            };
+            words.map(trouble).collect::<Result<Vec<_>, _>>()
+        };
         match word {
             "--seed" => self.seed = number(value)?,
             "--steps" => self.steps = number(value)?,
             "--buyers" => self.buyers = number(value)?,
-            "--absent" => self.absent = value.split(',').map(number).collect::<Result<_, _>>()?,
-            "--without" => {
-                let trouble = |word: &str| {
-                    let found = Trouble::ALL.iter().find(|trouble| trouble.word() == word);
-                    found.copied().ok_or_else(|| format!("There is no trouble `{word}`."))
-                };
-                self.without = value.split(',').map(trouble).collect::<Result<_, _>>()?;
+            "--absent" => {
+                let ranges = value.split(',').map(numbers).collect::<Result<Vec<_>, String>>()?;
+                self.absent = ranges.into_iter().flatten().collect();
+            }
+            "--without" => self.without = troubles(value)?,
+            "--only" => {
+                let only = troubles(value)?;
+                let others = Trouble::ALL.iter().filter(|trouble| !only.contains(trouble));
+                self.without = others.copied().collect();
             }
             _ => return Err(format!("There is no option `{word}`.")),
         }
@@ -179,13 +216,27 @@ mod tests {
             seed: 17,
             steps: 4,
             buyers: 9,
-            absent: vec![1, 5],
-            without: vec![Trouble::Kill, Trouble::FailAfter],
+            absent: vec![1, 5, 6, 7],
+            without: vec![Trouble::FailAfter, Trouble::Kill],
         };
         let line = trial.to_string();
-        assert_eq!(line, "--seed 17 --steps 4 --buyers 9 --absent 1,5 --without kill,fail-after");
+        let without = "--without fail-after,kill";
+        assert_eq!(line, format!("--seed 17 --steps 4 --buyers 9 --absent 1,5..8 {without}"));
         assert_eq!(line.parse(), Ok(trial));
         assert_eq!("--seed 3".parse(), Ok(Trial::of(3)));
+    }
+
+    #[test]
+    fn where_most_troubles_are_left_out_the_others_are_named() {
+        for (few, line) in [
+            (vec![], "--seed 3 --steps 4 --only none"),
+            (vec![Trouble::Kill, Trouble::Echoes], "--seed 3 --steps 4 --only kill,echoes"),
+        ] {
+            let without = Trouble::ALL.iter().filter(|t| !few.contains(*t)).copied().collect();
+            let trial = Trial { steps: 4, without, ..Trial::of(3) };
+            assert_eq!(trial.to_string(), line);
+            assert_eq!(line.parse(), Ok(trial));
+        }
     }
 
     #[test]
@@ -194,6 +245,7 @@ mod tests {
             ("--seed", "`--seed` needs a value."),
             ("--seed x", "`x` is no number."),
             ("--without rain", "There is no trouble `rain`."),
+            ("--absent 1..x", "`x` is no number."),
             ("--sead 1", "There is no option `--sead`."),
         ] {
             assert_eq!(line.parse::<Trial>().unwrap_err(), sentence);

@@ -1,7 +1,7 @@
 //! What a command names: whose it is, under which key, which seats, which reservation.
 
 use domain::Command;
-use domain::id::{KeyHash, Place, ReservationId, SeatIndex};
+use domain::id::{KeyHash, PaymentId, Place, ReservationId, SeatIndex};
 
 /// Whose command it is, where a buyer's token comes with it.
 pub(crate) fn place_of(command: &Command) -> Option<Place> {
@@ -41,6 +41,12 @@ pub(crate) fn has_key(command: &Command) -> bool {
         return keys.key.is_some();
     }
     key_of(command).is_some()
+}
+
+/// The payment that is to be begun.
+pub(crate) fn payment_of(command: &Command) -> Option<PaymentId> {
+    let Command::BeginPayment { payment, .. } = command else { return None };
+    Some(*payment)
 }
 
 /// The seats that are asked for.

@@ -11,11 +11,11 @@ mod striking;
 mod turns;
 mod writing;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use domain::id::PaymentId;
+use domain::id::{PaymentId, PaymentIndex};
 use domain::time::{Millis, Timestamp};
 use engine::{CallResult, PendingCall, Reply};
 use store::{Append, Head};
@@ -37,6 +37,10 @@ use asking::{Message, Told};
 
 /// How long those who are there go on honestly, once the troubles have ended.
 const HONEST_MS: Millis = 40_000;
+/// Steps after which a run is one that never ends.
+const STEPS_MAX: u64 = 20_000_000;
+/// Buyers from which on a run counts as one of a crowd.
+const CROWD: usize = 1_000;
 /// How long after a trouble everything must be prompt again.
 const RECOVERY_MS: Millis = 2_500;
 
@@ -51,6 +55,8 @@ enum Event {
     Done { node: usize, life: u32, done: writing::Done },
     /// A write reaches the journal; whoever waits for the answer gets it so much later.
     Lands { append: Append, answer: Option<(usize, u32, Millis)> },
+    /// A write whose connection was lost reaches the journal.
+    LandsLate { write: u64 },
     /// A snapshot is written.
     Kept { head: Head, bytes: Vec<u8> },
     /// Something reaches a node.
@@ -65,6 +71,8 @@ enum Event {
     Operates { turn: u32 },
     /// A trouble strikes by itself.
     Strikes { trouble: Trouble },
+    /// The journal can be reached again, and then it cannot.
+    Relapses,
     /// A machine starts its process.
     Starts { node: usize },
     /// A call reaches the provider.
@@ -85,6 +93,7 @@ struct Call {
     pending: PendingCall,
     node: usize,
     life: u32,
+    since: Moment,
     answered: bool,
 }
 
@@ -94,7 +103,7 @@ pub(crate) struct World {
     trial: Trial,
     knobs: Knobs,
     now: Moment,
-    steps: u64,
+    steps: Steps,
     agenda: BTreeMap<(Moment, u64), Event>,
     noted: u64,
     ending: bool,
@@ -103,12 +112,16 @@ pub(crate) struct World {
     random: Random,
     store_clock: StoreClock,
     archive: Archive,
+    /// Writes whose connection was lost, on their way.
+    under_way: BTreeMap<u64, Append>,
     outage_until: Moment,
     /// When the effects of the last trouble are over.
     troubled_until: Moment,
     nodes: Vec<Node>,
     provider: Provider,
     calls: Vec<Call>,
+    /// What nodes were told for certain, and when.
+    heard: BTreeMap<PaymentIndex, (usize, u32, Moment)>,
     buyers: Vec<Buyer>,
     operator: Operator,
     asked: Vec<Asked>,
@@ -119,7 +132,10 @@ pub(crate) struct World {
     story: Option<Story>,
 }
 
-/// What happened, in words; kept outside, for a panic takes the world with it.
+/// How many things have happened; kept outside, for a panic takes the world with it.
+pub(crate) type Steps = Rc<Cell<u64>>;
+
+/// What happened, in words; kept outside too.
 pub(crate) type Story = Rc<RefCell<Vec<String>>>;
 
 /// What a sound run came to.
@@ -145,7 +161,7 @@ pub struct Failure {
 }
 
 impl World {
-    pub(crate) fn new(trial: &Trial, story: Option<Story>) -> Self {
+    pub(crate) fn new(trial: &Trial, steps: Steps, story: Option<Story>) -> Self {
         let knobs = Knobs::of(trial);
         let schedule = hall::schedule(&knobs);
         let mut random = Random::of(trial.seed, "world", 0);
@@ -166,7 +182,7 @@ impl World {
         Self {
             trial: trial.clone(),
             now: Moment(0),
-            steps: 0,
+            steps,
             agenda: BTreeMap::new(),
             noted: 0,
             ending: false,
@@ -174,11 +190,13 @@ impl World {
             random,
             store_clock: StoreClock::default(),
             archive: Archive::default(),
+            under_way: BTreeMap::new(),
             outage_until: Moment(0),
             troubled_until: Moment(0),
             nodes,
             provider: Provider::default(),
             calls: Vec::new(),
+            heard: BTreeMap::new(),
             buyers,
             operator: Operator::of(trial.seed, &knobs, schedule),
             asked: Vec::new(),
@@ -195,14 +213,14 @@ impl World {
         match self.play() {
             Ok(()) => Ok(Report { digest: self.digest.0, counts: self.counts }),
             Err(Broken { check, what }) => {
-                Err(Failure { check, what, step: self.steps, story: Vec::new() })
+                Err(Failure { check, what, step: self.steps.get(), story: Vec::new() })
             }
         }
     }
 
     fn play(&mut self) -> Result<(), Broken> {
         self.begin();
-        while self.steps < self.trial.steps && self.now < Moment(self.knobs.main) {
+        while self.steps.get() < self.trial.steps && self.now < Moment(self.knobs.main) {
             if !self.step()? {
                 break;
             }
@@ -267,7 +285,10 @@ impl World {
             self.at(until, event);
             return Ok(true);
         }
-        self.steps += 1;
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() == STEPS_MAX {
+            return Err(Broken::of("idle", format!("it never ends; now comes {event:?}")));
+        }
         self.happens(event)?;
         Ok(true)
     }
@@ -281,12 +302,14 @@ impl World {
             | Event::Arrives { node, .. } => Some(*node),
             Event::Answers { call, .. } | Event::GivesUp { call } => Some(self.calls[*call].node),
             Event::Lands { .. }
+            | Event::LandsLate { .. }
             | Event::Kept { .. }
             | Event::Reaches { .. }
             | Event::Shown { .. }
             | Event::Acts { .. }
             | Event::Operates { .. }
             | Event::Strikes { .. }
+            | Event::Relapses
             | Event::Starts { .. }
             | Event::Hears { .. }
             | Event::TakesAfterAll { .. }
@@ -308,6 +331,10 @@ impl World {
             }
             Event::Done { node, life, done } => self.done(node, life, done),
             Event::Lands { append, answer } => self.lands(append, answer),
+            Event::LandsLate { write } => match self.under_way.remove(&write) {
+                Some(append) => self.lands(append, None),
+                None => Ok(()),
+            },
             Event::Kept { head, bytes } => {
                 self.kept(head, bytes);
                 Ok(())
@@ -331,6 +358,10 @@ impl World {
             }
             Event::Strikes { trouble } => {
                 self.strikes(trouble);
+                Ok(())
+            }
+            Event::Relapses => {
+                self.relapses();
                 Ok(())
             }
             Event::Starts { node } => self.starts(node),
@@ -436,9 +467,15 @@ impl World {
             self.digest.number(batch.at_ms);
         }
         self.counts.add_many("run", "batches", self.archive.known().len() as u64);
-        self.counts.add_many("run", "steps", self.steps);
+        self.counts.add_many("run", "steps", self.steps.get());
         self.counts.add_many("run", "buyers", self.buyers.len() as u64);
         self.counts.add("run", "seeds");
+        if self.buyers.len() >= CROWD {
+            self.counts.add("run", "crowds");
+        }
+        for trouble in &self.knobs.troubles {
+            self.counts.add("in play", trouble.word());
+        }
         self.auditor.count_into(&mut self.counts);
         Ok(())
     }

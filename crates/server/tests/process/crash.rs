@@ -4,11 +4,12 @@
 //!
 //! Each buyer is a small machine ([`Stage`]) that moves on only with an answer. What was not
 //! answered is asked again after the restart, with the same idempotency key; so every request in
-//! doubt is also a test of the promise that repeating it is safe. `MAEPYO_CRASH_ROUNDS` asks for
-//! more rounds than the few that fit into everyday tests.
+//! doubt is also a test of the promise that repeating it is safe. `cargo xtask crashes` asks for more
+//! rounds than fit into everyday tests, by `MAEPYO_CRASH_ROUNDS`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -24,9 +25,11 @@ use crate::support::{
 };
 
 const BUYERS: u64 = 200;
-const ROUNDS: u64 = 5;
-/// Enough for what can be bought in [`ROUNDS`].
-const SEATS_IN_A_ROW: u32 = 400;
+const ROUNDS: u64 = 20;
+/// In each of 26 rows, for each round: more than can be bought in one.
+const SEATS_IN_A_ROW: u32 = 80;
+/// When the process is killed, after so long in milliseconds.
+const KILLED_AFTER: Range<u64> = 150..1_500;
 const PRICE: u64 = 100;
 /// After so long without an answer a payment counts as silent. The provider's own answers take
 /// milliseconds, but for those that never come.
@@ -303,7 +306,8 @@ async fn killed_again_and_again_it_keeps_every_promise() {
     let rounds: u64 = rounds.unwrap_or(ROUNDS);
     let mut office = BoxOffice::open(Options::default()).await;
     let limits = json!({ "active_limit": 20_000 });
-    let seats = SEATS_IN_A_ROW * u32::try_from(rounds.div_ceil(ROUNDS)).expect("few rounds");
+    let seats = SEATS_IN_A_ROW * u32::try_from(rounds).expect("few rounds");
+    let mut random: StdRng = rand::make_rng();
     office.schedule("crash", &small_sale("crash-1", "Z", seats, &limits)).await;
     let limits = json!({ "hold_ttl": 2, "payment_deadline": 1 });
     office.schedule("brief", &small_sale("brief-1", "A", 1_000, &limits)).await;
@@ -316,8 +320,8 @@ async fn killed_again_and_again_it_keeps_every_promise() {
         let busy: JoinSet<Person> =
             people.into_iter().map(|person| person.be_busy(closing.clone())).collect();
         let brief = Brief::hold(office.public, round + 1).await;
-        // paces: a kill comes out of the blue; each round at another moment.
-        tokio::time::sleep(Duration::from_millis(400 + 170 * (round % 6))).await;
+        // paces: a kill comes out of the blue.
+        tokio::time::sleep(Duration::from_millis(random.random_range(KILLED_AFTER))).await;
         let closed = office.kill().await;
         close.send_replace(true);
         people = busy.join_all().await;

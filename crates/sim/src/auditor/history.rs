@@ -29,6 +29,12 @@ impl<T> Timeline<T> {
         &self.0.last().expect("a timeline begins with a value").1
     }
 
+    /// Since which batch it is so.
+    pub(super) fn since(&self) -> usize {
+        let (batch, _) = self.0.last().expect("a timeline begins with a value");
+        usize::try_from(*batch).expect("a number of this run")
+    }
+
     /// What was so after a batch; none before the first value.
     pub(super) fn after(&self, batch: u64) -> Option<&T> {
         let end = self.0.partition_point(|(of, _)| *of <= batch);
@@ -68,6 +74,20 @@ impl Standing {
             | Self::Paying(_)
             | Self::Done(_)
             | Self::Over(_) => false,
+        }
+    }
+
+    /// The position of somebody who stands like this, where `before` says how many are counted
+    /// before.
+    pub(super) fn position(self, before: impl FnOnce() -> u32) -> Option<u32> {
+        match self {
+            Self::Waiting | Self::Away => Some(2 + before()),
+            Self::Missed
+            | Self::Recalled
+            | Self::Choosing(_)
+            | Self::Holding(..)
+            | Self::Paying(_) => Some(1),
+            Self::Done(_) | Self::Over(_) => None,
         }
     }
 }
@@ -277,20 +297,13 @@ impl History {
         standing: Standing,
         batch: u64,
     ) -> Option<u32> {
-        match standing {
-            Standing::Waiting | Standing::Away => Some(2 + self.before(entry, batch)),
-            Standing::Missed
-            | Standing::Recalled
-            | Standing::Choosing(_)
-            | Standing::Holding(..)
-            | Standing::Paying(_) => Some(1),
-            Standing::Done(_) | Standing::Over(_) => None,
-        }
+        standing.position(|| self.before(entry, batch))
     }
 
     /// How many are counted before an entry, after a batch.
     pub(super) fn before(&self, entry: EntryIndex, batch: u64) -> u32 {
-        let before = self.entries[..entry.at()].iter().filter(|other| other.uncounted > batch);
+        let joined = self.entries.len().min(entry.at());
+        let before = self.entries[..joined].iter().filter(|other| other.uncounted > batch);
         u32::try_from(before.count()).expect("a few thousand")
     }
 

@@ -8,7 +8,8 @@ use domain::time::{Millis, Timestamp};
 
 use super::Broken;
 use super::fold::Reading;
-use super::history::History;
+use super::history::{History, Standing};
+use crate::clock::Moment;
 use crate::knobs::Knobs;
 
 /// After so long every mark of every node has been looked at; their clocks may differ by two
@@ -17,6 +18,15 @@ const LOOKED_AT_MS: Millis = 5_000;
 /// How long before the end of a turn somebody must have come, to be counted: a request that comes
 /// in the last moment may be decided after the end.
 const LAST_MOMENT_MS: Millis = 1_500;
+/// So long after a buyer was seen, a node has looked at its marks, and has tried again when others
+/// came first.
+const HEARD_MS: Millis = 4_000;
+/// How far the clocks of several nodes may differ, in seconds, and that of one from itself: it counts
+/// in whole ones.
+const APART_S: u32 = 5;
+const ROUNDED_S: u32 = 2;
+/// More at the front than these are not looked at every second.
+const FRONT: usize = 500;
 /// Parts of the line of which one is looked through for old places in a second, at the most.
 const PARTS_MAX: u32 = 16;
 
@@ -24,6 +34,8 @@ const PARTS_MAX: u32 = 16;
 #[derive(Debug)]
 pub(super) struct Presence {
     saw: BTreeMap<EntryIndex, Vec<Timestamp>>,
+    /// The same in true time.
+    saw_at: BTreeMap<EntryIndex, Vec<Moment>>,
     /// When somebody whose turn it is was first seen to be there.
     came: BTreeMap<EntryIndex, Timestamp>,
     /// How long everything has been sound.
@@ -37,6 +49,7 @@ impl Presence {
     pub(super) fn new(knobs: &Knobs) -> Self {
         Self {
             saw: BTreeMap::new(),
+            saw_at: BTreeMap::new(),
             came: BTreeMap::new(),
             sound_ms: 0,
             alone: knobs.nodes == 1,
@@ -45,11 +58,48 @@ impl Presence {
     }
 
     /// A node saw the buyer of a place, and told whether it is the buyer's turn.
-    pub(super) fn saw(&mut self, entry: EntryIndex, now: Timestamp, admitted: bool) {
+    pub(super) fn saw(
+        &mut self,
+        entry: EntryIndex,
+        now: Timestamp,
+        moment: Moment,
+        admitted: bool,
+    ) {
         self.saw.entry(entry).or_default().push(now);
+        self.saw_at.entry(entry).or_default().push(moment);
         if admitted {
             self.came.entry(entry).or_insert(now);
         }
+    }
+
+    /// While everything is sound, the journal soon knows of those at the front who are there, as
+    /// finely as a quarter of the `presence_window`.
+    pub(super) fn is_heard_of(&self, history: &History, moment: Moment) -> Result<(), Broken> {
+        let window = history.limits.presence_window;
+        if self.sheds || !self.is_sound_for(window) || history.entries.len() > FRONT {
+            return Ok(());
+        }
+        let apart_s = if self.alone { ROUNDED_S } else { APART_S };
+        for (entry, moments) in &self.saw_at {
+            let of = &history.entries[entry.at()];
+            if *of.standing.now() != Standing::Waiting {
+                continue;
+            }
+            let heard = moments.partition_point(|at| moment.since(*at) >= HEARD_MS);
+            let Some(last) = heard.checked_sub(1) else { continue };
+            if moment.since(moments[last]) > u64::from(window - 2) * 1_000 {
+                continue;
+            }
+            let saw = self.saw[entry][last];
+            let saw_s = saw.0.saturating_sub(history.offset_ms) / 1_000;
+            let least_s = saw_s.saturating_sub(u64::from((window / 4).max(1) + apart_s));
+            if u64::from(of.seen) < least_s {
+                let what =
+                    format!("{entry} was seen at {}, and the journal knows {}", saw.0, of.seen);
+                return Err(Broken::of("faithful", what));
+            }
+        }
+        Ok(())
     }
 
     /// An event that is read.

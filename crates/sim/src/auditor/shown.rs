@@ -100,10 +100,12 @@ impl Auditor {
                 }
             }
         }
-        for index in 0..self.history.entries.len() {
+        let mut before = 0;
+        for (index, known) in self.history.entries.iter().enumerate() {
             let entry = EntryIndex::after(index);
-            let place = Place { entry, nonce: self.history.entries[index].nonce };
-            self.compare(publication, place, sale.place(entry).as_ref())?;
+            let place = Place { entry, nonce: known.nonce };
+            self.compare(publication, place, sale.place(entry).as_ref(), before)?;
+            before += u32::from(known.uncounted > as_of);
         }
         Ok(())
     }
@@ -115,18 +117,22 @@ impl Auditor {
         place: Place,
         view: Option<&PlaceView>,
     ) -> Result<(), Broken> {
-        self.compare(publication, place, view)?;
+        let before = self.history.before(place.entry, publication.as_of);
+        self.compare(publication, place, view, before)?;
         match view {
             Some(view) => self.position_told(view, (publication.as_of, true)),
             None => Ok(()),
         }
     }
 
+    /// Compares what is shown of a place with what is known of it, `before` others being counted
+    /// before it.
     fn compare(
         &self,
         publication: &Publication,
         place: Place,
         view: Option<&PlaceView>,
+        before: u32,
     ) -> Result<(), Broken> {
         let as_of = publication.as_of;
         let history = &self.history;
@@ -134,7 +140,7 @@ impl Auditor {
         let known = history.entry_of(place).and_then(|entry| entry.standing.after(as_of));
         let expected = known.map(|standing| {
             let node = |second: u32| u64::from(second) * 1000 + page.offset_ms;
-            let position = history.position(place.entry, *standing, as_of);
+            let position = standing.position(|| before);
             (status_word(*standing), until_of(*standing).map(node), position)
         });
         let told = view.map(|view| {

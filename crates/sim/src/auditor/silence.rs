@@ -11,6 +11,8 @@ use crate::knobs::Knobs;
 use crate::node::BEAT_EVERY;
 
 const SILENCE_MS: u64 = 10_000;
+/// Two seconds between the clocks, two between heartbeats, and one on the way.
+const APART_MS: u64 = 5_000;
 
 /// When the store was written, as far as it matters.
 #[derive(Debug)]
@@ -18,13 +20,15 @@ pub(super) struct Silence {
     last_ms: u64,
     /// Silences that nobody has taken out yet: from, to.
     owed: Vec<(u64, u64)>,
-    /// One node alone notices every silence; see the auditor's list of what is not checked.
-    alone: bool,
+    /// How far several nodes may differ in what they call a silence: their clocks, their heartbeats,
+    /// and when each of them was heard of last.
+    apart_ms: u64,
 }
 
 impl Silence {
     pub(super) fn new(knobs: &Knobs) -> Self {
-        Self { last_ms: 0, owed: Vec::new(), alone: knobs.nodes == 1 }
+        let apart_ms = if knobs.nodes > 1 { APART_MS } else { 0 };
+        Self { last_ms: 0, owed: Vec::new(), apart_ms }
     }
 
     /// The store was written with this time.
@@ -35,11 +39,18 @@ impl Silence {
                 *since = at.0.max(*since);
             }
         }
-        self.owed.retain(|(since, upto)| upto.saturating_sub(*since) >= SILENCE_MS);
-        if self.alone && self.last_ms > 0 && at.0.saturating_sub(self.last_ms) >= SILENCE_MS {
+        self.forgive();
+        if self.last_ms > 0 {
             self.owed.push((self.last_ms, at.0));
+            self.forgive();
         }
         self.last_ms = self.last_ms.max(at.0);
+    }
+
+    /// What is too short is no silence.
+    fn forgive(&mut self) {
+        let least = SILENCE_MS + self.apart_ms;
+        self.owed.retain(|(since, upto)| upto.saturating_sub(*since) >= least);
     }
 
     /// An event that is read.
@@ -57,14 +68,14 @@ impl Silence {
             // A long one may be taken out in pieces.
             let (from, to) = (until.0 - gap, until.0);
             for (since, _) in &mut self.owed {
-                if from <= *since + BEAT_EVERY {
+                if from <= *since + BEAT_EVERY + self.apart_ms {
                     *since = to.max(*since);
                 }
             }
-            self.owed.retain(|(since, upto)| upto.saturating_sub(*since) >= SILENCE_MS);
+            self.forgive();
             return Ok(());
         }
-        match self.owed.iter().find(|(_, upto)| *upto < reading.to_ms) {
+        match self.owed.iter().find(|(_, upto)| upto + self.apart_ms < reading.to_ms) {
             None => Ok(()),
             Some((from, to)) => Err(Broken::of(
                 "silence",

@@ -8,22 +8,29 @@ use std::task::{Context, Poll, Waker};
 use domain::Command;
 use domain::id::{EntryIndex, Place};
 use domain::sale::{PlaceView, Status};
-use domain::time::Millis;
+use domain::time::{Millis, Timestamp};
 use engine::{Actor, Failure, Publication, Reply, Request};
 
-use super::{Event, World};
+use super::{Event, RECOVERY_MS, World};
 use crate::auditor::Broken;
 use crate::buyer::{Ask, Deed};
 use crate::node::{Input, Reader, RequestId};
 use crate::provider::Token;
 use crate::trial::Trouble;
-use crate::wish::place_of;
+use crate::wish::{payment_of, place_of};
 
 /// How long a buyer waits for an answer.
 const PATIENCE_MS: Millis = 15_000;
 /// How long a read may wait for a publication while everything is sound: a commit that is under
 /// way, the next one, and then some.
 const READ_MAX_MS: Millis = 1_000;
+/// How long a request may wait for its answer, whatever goes wrong: ten seconds for the journal, and
+/// until the node looks up next.
+const ANSWER_MAX_MS: Millis = 12_000;
+/// How long one may wait that asks the provider: ten seconds more.
+const PAID_MAX_MS: Millis = 22_000;
+/// How long a request that asks no provider may wait while everything is sound.
+const PROMPT_MS: Millis = 2_000;
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +125,9 @@ impl World {
             .map(|process| Arc::clone(&process.handle.publication()));
         let sale = shown.as_deref().map(|publication| &publication.sale);
         let deed = self.buyers[buyer].next(&self.knobs, self.ending, sale);
+        for did in self.buyers[buyer].did() {
+            self.counts.add("buyer", did);
+        }
         let node = self.buyers[buyer].node;
         self.tell(|_| format!("buyer {buyer} at node {node}: {deed:?}"));
         let turn = turn + 1;
@@ -185,7 +195,7 @@ impl World {
                 Ok(())
             }
             Message::Request { request } => {
-                let life = self.nodes[node].life;
+                let (life, now) = (self.nodes[node].life, self.clock(node));
                 let asked = self.asked(request);
                 (asked.arrived, asked.life) = (true, life);
                 let (by, command) = (asked.by, asked.command.clone());
@@ -200,7 +210,7 @@ impl World {
                 };
                 let asked = Request { command, actor, id: request, instrument };
                 if let Some(process) = &mut self.nodes[node].process {
-                    process.callers.insert(request);
+                    process.callers.insert(request, now);
                 }
                 self.put_in(node, Input::Request { request: Box::new(asked), to: request });
                 Ok(())
@@ -277,6 +287,35 @@ impl World {
         }
     }
 
+    /// Every wait has an end: who asked is told something in time, and while everything is sound,
+    /// soon.
+    pub(super) fn no_caller_waits(&self, node: usize, now: Timestamp) -> Result<(), Broken> {
+        let process = self.nodes[node].process.as_ref().expect("it runs");
+        let sound_ms = self.now.since(self.troubled_until.plus(RECOVERY_MS));
+        for (request, since) in &process.callers {
+            let index = usize::try_from(*request).expect("few requests");
+            let asked = &self.asked[index];
+            let pays = payment_of(&asked.command);
+            let waits_ms = now.since(*since);
+            if waits_ms > if pays.is_some() { PAID_MAX_MS } else { ANSWER_MAX_MS } {
+                let what = format!("it waits since {}: {asked:?}", since.0);
+                return Err(Broken::of("answered", what));
+            }
+            // From when on there is an answer. Another node may have heard what this one asked.
+            let told_by = match pays {
+                None => Some(*since),
+                Some(_) if self.nodes.len() > 1 => None,
+                Some(payment) => self.auditor.settled_at(payment),
+            };
+            let late = told_by.is_some_and(|by| now.since(by) > PROMPT_MS);
+            if late && sound_ms > waits_ms {
+                let what = format!("it waits since {}: {asked:?}", since.0);
+                return Err(Broken::of("prompt", what));
+            }
+        }
+        Ok(())
+    }
+
     /// A buyer with a token asks for something: that is a sign of life.
     fn glance(&mut self, node: usize, place: Place) {
         let Some(process) = &self.nodes[node].process else { return };
@@ -291,7 +330,7 @@ impl World {
     fn saw(&mut self, node: usize, publication: &Publication, view: &PlaceView) {
         let now = self.clock(node);
         let admitted = matches!(view.status, Status::Admitted { .. });
-        self.auditor.saw(view.place.entry, now, admitted);
+        self.auditor.saw(view.place.entry, now, self.now, admitted);
         let Some(process) = &self.nodes[node].process else { return };
         if process.handle.saw(publication, view, now) {
             let command = Command::Seen { entries: vec![view.place.entry] };

@@ -7,6 +7,7 @@ use engine::{CallResult, PendingCall};
 
 use super::{Call, Event, World};
 use crate::auditor::Broken;
+use crate::clock::Moment;
 use crate::node::Input;
 use crate::provider::Token;
 use crate::trial::Trouble;
@@ -15,6 +16,11 @@ use crate::trial::Trouble;
 const CALL_MAX_MS: Millis = 10_000;
 /// How long a provider that takes its time takes.
 const SLOW_MS: Millis = 3_000;
+/// How long a charge counts against the bound, at the least: the ten seconds that its buyer waits,
+/// by a clock that runs fast.
+const COUNTS_MS: Millis = 9_500;
+/// How soon an answer is noted, while everything is sound.
+const NOTED_MS: Millis = 2_000;
 /// How often a provider that has changed its mind says so.
 const NOTICE_EVERY_MS: Millis = 20_000;
 
@@ -23,7 +29,7 @@ const UNKNOWN: CallResult = CallResult::Outcome(PaymentOutcome::Unknown);
 
 impl World {
     /// A node wants something asked.
-    pub(super) fn begins(&mut self, node: usize, pending: PendingCall) {
+    pub(super) fn begins(&mut self, node: usize, pending: PendingCall) -> Result<(), Broken> {
         self.tell(|_| format!("node {node} asks the provider: {pending:?}"));
         let mut ms = self.random.between(1, self.knobs.provider_ms);
         if let engine::Call::Charge { instrument: Some(instrument), .. } = &pending.call {
@@ -41,11 +47,27 @@ impl World {
         let unheard = self.struck(Trouble::SilentProvider) && self.random.chance(500);
         let life = self.nodes[node].life;
         let call = self.calls.len();
-        self.calls.push(Call { pending, node, life, answered: false });
+        self.calls.push(Call { pending, node, life, since: self.now, answered: false });
         if !unheard {
             self.after(ms, Event::Hears { call });
         }
         self.after(CALL_MAX_MS, Event::GivesUp { call });
+        self.charges_are_bounded(node, life)
+    }
+
+    /// No process asks for more charges at a time than its setting says.
+    fn charges_are_bounded(&self, node: usize, life: u32) -> Result<(), Broken> {
+        let counts = |call: &&Call| {
+            (call.node, call.life, call.answered) == (node, life, false)
+                && matches!(call.pending.call, engine::Call::Charge { .. })
+                && self.auditor.is_open(call.pending.payment)
+        };
+        let young = |call: &&Call| self.now.since(call.since) < COUNTS_MS;
+        let running = self.calls.iter().rev().take_while(young).filter(counts).count();
+        if running <= self.knobs.payments_in_flight {
+            return Ok(());
+        }
+        Err(Broken::of("bounds", format!("{running} charges run at node {node} at a time")))
     }
 
     /// A call reaches the provider.
@@ -88,6 +110,9 @@ impl World {
     /// What the provider says reaches a node.
     pub(super) fn answers(&mut self, call: usize, result: CallResult, echo: bool) {
         let late = std::mem::replace(&mut self.calls[call].answered, true);
+        if late {
+            self.counts.add("run", "late answers");
+        }
         // Most adapters stop listening; what one hears too late or twice must do no harm.
         if !late || echo || self.knobs.has(Trouble::Echoes) {
             self.finished(call, result);
@@ -106,7 +131,28 @@ impl World {
         let (payment, node, life) = (pending.payment, *node, *life);
         if self.lives(node, life) {
             self.counts.add("result", word_of(&result));
+            if is_definite(&result) {
+                self.heard.insert(payment, (node, life, self.now));
+            }
             self.put_in(node, Input::CallFinished { payment, result });
+        }
+    }
+
+    /// While everything is sound, what the provider said for certain is soon noted.
+    pub(super) fn nothing_is_unheard(&mut self) -> Result<(), Broken> {
+        let (nodes, auditor) = (&self.nodes, &self.auditor);
+        self.heard.retain(|payment, (node, life, _)| {
+            nodes[*node].life == *life
+                && nodes[*node].process.is_some()
+                && auditor.is_open(*payment)
+        });
+        let late = |(_, _, since): &&(usize, u32, Moment)| self.now.since(*since) > NOTED_MS;
+        match self.heard.values().find(late) {
+            None => Ok(()),
+            Some((node, _, since)) => {
+                let what = format!("node {node} was told of a payment at {}", since.0);
+                Err(Broken::of("prompt", what))
+            }
         }
     }
 
@@ -136,6 +182,16 @@ fn name_of(call: &engine::Call) -> &'static str {
         engine::Call::Find => "find",
         engine::Call::Void => "void",
         engine::Call::Refund { .. } => "refund",
+    }
+}
+
+/// Whether an answer settles what it answers.
+fn is_definite(result: &CallResult) -> bool {
+    match result {
+        CallResult::Outcome(PaymentOutcome::Approved | PaymentOutcome::Declined { .. })
+        | CallResult::Voided
+        | CallResult::Refunded => true,
+        CallResult::Outcome(PaymentOutcome::Unknown) | CallResult::NotFound => false,
     }
 }
 

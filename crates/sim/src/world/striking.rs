@@ -60,9 +60,20 @@ impl World {
         let ms = self.random.scale(500, 45_000);
         self.no_journal_for(ms);
         self.counts.add("trouble", Trouble::Outage.word());
+        if self.random.chance(300) {
+            let ms = self.random.between(1, 4 * self.knobs.journal_ms);
+            self.at(self.outage_until.plus(ms), Event::Relapses);
+        }
     }
 
-    fn fail_over(&mut self, _: usize) {
+    /// What has just come back goes away again.
+    pub(super) fn relapses(&mut self) {
+        if !self.ending {
+            self.outage(0);
+        }
+    }
+
+    pub(super) fn fail_over(&mut self, _: usize) {
         let lost = self.archive.fail_over() as u64;
         let ms = self.random.scale(100, 5_000);
         self.tell(|_| format!("the standby takes over and lacks {lost} batches"));

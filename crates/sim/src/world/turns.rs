@@ -1,9 +1,9 @@
 //! A node's deciding thread: what came in, the core, and what the core wants done.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use domain::time::Timestamp;
+use domain::time::{Millis, Timestamp};
 use engine::core::{Core, Output};
 use engine::{Config, SaleHandle, encode_snapshot};
 use store::Appended;
@@ -15,6 +15,9 @@ use crate::clock::{Moment, NodeClock};
 use crate::hall;
 use crate::node::{BEAT_EVERY, Input, Job, Process, RETRY_AFTER, RequestId, SLEEP_MAX};
 use crate::trial::Trouble;
+
+/// How long a batch may be known and not shown, while everything is sound and nothing is written.
+const SHOWN_MAX_MS: Millis = 1_500;
 
 impl World {
     /// A machine starts its process, from what the journal has.
@@ -68,11 +71,12 @@ impl World {
             catching_up: false,
             wake_at: Timestamp(0),
             turn_at: Moment(u64::MAX),
-            callers: BTreeSet::new(),
+            callers: BTreeMap::new(),
             readers: Vec::new(),
             answered: BTreeMap::new(),
             killed_after: None,
         });
+        self.lands_at_the_start();
         self.tell(|world| format!("node {node} starts at batch {}", world.archive.head()));
         self.write_next(node);
         self.wake(node, 0);
@@ -134,11 +138,26 @@ impl World {
         let sleep = process.wake_at.min(process.beat_at).since(now).clamp(1, SLEEP_MAX);
         self.wake(node, sleep);
         self.write_next(node);
+        self.no_caller_waits(node, now)?;
         if self.is_quiet() {
             self.auditor.pressing(now)?;
             self.no_reader_waits(node)?;
+            self.shows_what_is_known(node, now)?;
+            self.nothing_is_unheard()?;
         }
         Ok(())
+    }
+
+    /// While everything is sound, a process soon shows the last batch that it knows.
+    fn shows_what_is_known(&self, node: usize, now: Timestamp) -> Result<(), Broken> {
+        let process = self.nodes[node].process.as_ref().expect("it lives");
+        let (shown, known) = (process.handle.publication().as_of, process.tip.number);
+        let busy = process.append_out || process.catching_up;
+        if busy || shown >= known || now.since(process.last_at) <= SHOWN_MAX_MS {
+            return Ok(());
+        }
+        let what = format!("node {node} knows batch {known} and shows {shown}");
+        Err(Broken::of("published", what))
     }
 
     fn takes_in(&mut self, node: usize, input: Input, now: Timestamp) -> Result<(), Broken> {
@@ -231,8 +250,9 @@ impl World {
                     self.read_again(node)?;
                 }
                 Output::Call(call) => {
-                    self.auditor.called(&call)?;
-                    self.begins(node, call);
+                    let now = self.clock(node);
+                    self.auditor.called(&call, now)?;
+                    self.begins(node, call)?;
                 }
                 Output::CatchUp { after } => process.jobs.push_back(Job::CatchUp { after }),
                 Output::Snapshot { sale, head } => {
@@ -250,7 +270,7 @@ impl World {
         self.tell(|_| format!("node {node} is killed"));
         let Some(process) = self.nodes[node].process.take() else { return };
         self.counts.add("trouble", Trouble::Kill.word());
-        for request in process.callers {
+        for request in process.callers.into_keys() {
             let ms = self.random.between(1, 50);
             self.after(ms, Event::Reaches { request, told: super::Told::Lost });
         }

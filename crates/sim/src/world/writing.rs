@@ -136,10 +136,23 @@ impl World {
         if self.struck(Trouble::WriteUnderWay) {
             let late = there + self.random.scale(1, 20_000);
             self.troubled(there + 300);
-            self.after(late, Event::Lands { append: append.clone(), answer: None });
+            let write = self.noted;
+            self.under_way.insert(write, append.clone());
+            self.after(late, Event::LandsLate { write });
             return self.after(there, Event::Done { node, life, done: failed(append) });
         }
         self.after(there, Event::Lands { append, answer: Some((node, life, back)) });
+    }
+
+    /// A process starts, and what the one before it had on its way comes in before its own.
+    pub(super) fn lands_at_the_start(&mut self) {
+        if self.under_way.is_empty() || self.random.chance(500) {
+            return;
+        }
+        for write in self.under_way.keys().copied().collect::<Vec<_>>() {
+            let ms = self.random.between(0, 2 * self.knobs.journal_ms);
+            self.after(ms, Event::LandsLate { write });
+        }
     }
 
     /// A write reaches the journal.
@@ -166,10 +179,23 @@ impl World {
             let (head, at_ms) = (append.batch.head(), append.batch.at_ms);
             format!("batch {head} of {at_ms} lands: {landed:?}{answered}: {says:?}")
         });
-        let Some((node, life, back)) = answer else { return Ok(()) };
+        let Some((node, life, back)) = answer else {
+            // Now the standby lacks a batch that is written and that nobody was told of.
+            if self.knobs.has(Trouble::Failover) && !self.ending && self.random.chance(50) {
+                self.fail_over(0);
+            }
+            return Ok(());
+        };
         if let Appended::Appended | Appended::AlreadyThere = landed {
             self.archive.know(append.batch.number);
             self.fold()?;
+        }
+        if let Appended::Conflict { .. } = landed
+            && self.knobs.has(Trouble::Outage)
+            && self.random.chance(100)
+        {
+            // Just when what came in between is to be read.
+            self.after(0, Event::Relapses);
         }
         let done = Done::Append { append, answer: Some(landed) };
         self.after(back, Event::Done { node, life, done });
@@ -218,6 +244,8 @@ impl World {
                     if self.is_quiet() {
                         let now = self.clock(node);
                         self.auditor.outlived(now)?;
+                        self.auditor.sound_for(self.now.since(self.troubled_until));
+                        self.auditor.is_heard_of(self.now)?;
                     }
                 }
             }
@@ -235,10 +263,13 @@ impl World {
     pub(super) fn kept(&mut self, head: Head, bytes: Vec<u8>) {
         self.counts.add("run", "snapshots");
         self.archive.keep_snapshot(head, bytes);
-        if self.struck(Trouble::BadSnapshots)
+        if self.knobs.has(Trouble::BadSnapshots)
+            && !self.ending
+            && self.random.chance(300)
             && let Some(bytes) = self.archive.snapshot()
         {
             bytes.truncate(bytes.len() / 2);
+            self.counts.add("trouble", Trouble::BadSnapshots.word());
         }
     }
 }
