@@ -10,7 +10,7 @@ use crate::sim;
 
 /// Above the lines of [`Verdict`].
 pub(super) const HEADING: &str = "\
-defect                                   seed  found as       build s  search s  kept run finds it";
+defect                                                   seed  found as       build s  search s  kept run finds it";
 
 /// Where and how defects are looked for.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Search<'_> {
             None => ("-".to_owned(), "not found"),
         };
         let line = format!(
-            "{:<40} {seed:>4}  {check:<13} {:>8.1} {:>9.1}  {}",
+            "{:<56} {seed:>4}  {check:<13} {:>8.1} {:>9.1}  {}",
             defect.name,
             build.as_secs_f64(),
             search.as_secs_f64(),

@@ -1,0 +1,34 @@
+//! The benchmark's clock: what it measures with, and the day it writes under its table.
+#![expect(clippy::disallowed_methods, reason = "this is the file that implements the clock")]
+
+use std::time::{Duration, Instant};
+
+/// This instant.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Does nothing for a while: what is waited for cannot wake us.
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// The day, in UTC.
+pub(crate) fn today() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::tz::TimeZone::UTC.to_datetime(now).date().to_string()
+}
+
+/// Looks until there is something or the time is over.
+pub(crate) fn until<T>(most: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = now() + most;
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if now() >= end {
+            return None;
+        }
+        pause(Duration::from_millis(2));
+    }
+}
