@@ -79,6 +79,7 @@ pub(crate) fn closed_round(
     closing.warm_up = plan.warm_up;
     // What is measured is the server, not how fast this side fills its memory.
     closing.kept_max = KEPT_MAX;
+    closing.is_awake = true;
     round(plan, target, calls, beside, closed(&closing, calls))
 }
 

@@ -27,6 +27,10 @@ pub struct Closed {
     pub patience: Duration,
     /// Bytes of a body that the source gets to see, at most: see [`Connection::keep_at_most`].
     pub kept_max: usize,
+    /// Whether this thread never sleeps, but looks again and again whether an answer is there. A
+    /// server on this machine pays for waking its client; one whose client is always awake, because
+    /// it can hardly keep up, does not, and two servers could not be compared.
+    pub is_awake: bool,
     /// Ends it early.
     pub stop: Stop,
 }
@@ -42,6 +46,7 @@ impl Closed {
             measured,
             patience: PATIENCE,
             kept_max: usize::MAX,
+            is_awake: false,
             stop: Stop::new(),
         }
     }
@@ -59,6 +64,7 @@ const AFTER_LOSS: Duration = Duration::from_millis(50);
 /// Outside a [`super::runtime`].
 pub async fn closed<S: Source + 'static>(plan: &Closed, source: &Shared<S>) -> Outcome {
     let connections = connect(plan).await;
+    let awake = plan.is_awake.then(|| tokio::task::spawn_local(stay_awake()));
     let begins = clock::now() + plan.warm_up;
     let tally = Rc::new(RefCell::new(Tally::new(begins, begins + plan.measured)));
     let mut loops = JoinSet::new();
@@ -70,8 +76,18 @@ pub async fn closed<S: Source + 'static>(plan: &Closed, source: &Shared<S>) -> O
         ended.expect("a loop ends by itself and does not panic");
     }
     drop(loops);
+    if let Some(awake) = awake {
+        awake.abort();
+    }
     let tally = Rc::try_unwrap(tally).expect("all loops have ended");
     tally.into_inner().close(clock::now())
+}
+
+/// As long as a task is ready the runtime asks for news and does not wait for them.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Opens all connections, side by side. One that cannot be opened is tried again by its loop.
