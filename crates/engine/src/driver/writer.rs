@@ -125,8 +125,10 @@ fn read_on(
     }
 }
 
-/// Writes snapshots until nobody asks for any more.
+/// Writes snapshots until nobody asks for any more, with what time the others leave: encoding a
+/// large hall takes longer than any buyer should wait.
 pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
+    step_back();
     for Snapshot { stream, head, last_at, sale } in snapshots {
         let bytes = encode_snapshot(&sale, last_at);
         drop(sale);
@@ -134,5 +136,14 @@ pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
             Ok(()) => tracing::debug!(%stream, %head, bytes = bytes.len(), "snapshot written"),
             Err(error) => tracing::warn!(%stream, %error, "a snapshot could not be written"),
         }
+    }
+}
+
+/// Gives this thread the least priority, where threads have one of their own. Without it snapshots
+/// are only in the way.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+        tracing::debug!(%error, "snapshots are written with full priority");
     }
 }
