@@ -165,7 +165,7 @@ pub(crate) struct ServeOptions {
     )]
     pub(crate) payments_in_flight: u32,
 
-    /// Requests that are answered at a time, on each listener.
+    /// Requests that are answered at a time, on each listener; others wait, for 2 s at most.
     #[arg(
         long, env = "MAEPYO_REQUESTS_IN_FLIGHT", value_name = "COUNT", default_value_t = 10_000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)

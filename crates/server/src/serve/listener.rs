@@ -11,7 +11,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +21,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::time::timeout;
 use tower::Service;
 
 use super::client_address::{self, Network};
@@ -35,6 +35,8 @@ use crate::language::Language;
 const BACKLOG: u32 = 4_096;
 /// How long requests may take to be answered after the end was called.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
+/// How long a request waits for its turn to be answered.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long accepting rests after an error that concerns more than one connection.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The most that one connection keeps of what was read and not understood, or not yet written.
@@ -88,7 +90,8 @@ impl Listener {
     ) {
         let connections = bounds.connections;
         let places = Arc::new(Semaphore::new(connections as usize));
-        let desk = Arc::new(Desk { router, bounds, in_flight: AtomicU32::new(0) });
+        let turns = Semaphore::new(bounds.requests as usize);
+        let desk = Arc::new(Desk { router, bounds, turns });
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -100,7 +103,7 @@ impl Listener {
         }
         drop(self.socket);
         // Everybody has left when all places are free.
-        if tokio::time::timeout(DRAIN_MAX, places.acquire_many(connections)).await.is_err() {
+        if timeout(DRAIN_MAX, places.acquire_many(connections)).await.is_err() {
             let left = connections as usize - places.available_permits();
             tracing::warn!(addr = %self.addr, connections = left, "cut off: they took too long");
         }
@@ -155,40 +158,40 @@ pub(super) fn affordable(wanted: u32) -> u32 {
 struct Desk {
     router: Router,
     bounds: Bounds,
-    in_flight: AtomicU32,
+    /// Requests that may be answered at a time.
+    turns: Semaphore,
 }
 
 impl Desk {
+    /// A turn to be answered; none when too many are before it. To refuse costs nearly as much as to
+    /// answer, so those who come in a rush wait: the connection is not read meanwhile, and whoever
+    /// sends more waits in the kernel.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.turns.try_acquire() {
+            return Some(turn);
+        }
+        timeout(TURN_WAIT_MAX, self.turns.acquire())
+            .await
+            .ok()
+            .map(|turn| turn.expect("never closed"))
+    }
+
     async fn answer(
         &self,
         peer: IpAddr,
         mut request: hyper::Request<Incoming>,
     ) -> Result<Response, Infallible> {
-        // Relaxed: the count stands alone.
-        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _one_less = OnDrop(|| {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        });
-        if in_flight >= self.bounds.requests {
+        let Some(_turn) = self.turn().await else {
             let language = Language::of(request.headers());
             let problem = Problem::from(Failure::Overloaded);
             return Ok(problem.respond(language, Ids.request_id().into()));
-        }
+        };
         let client = client_address::client(peer, request.headers(), &self.bounds.proxies);
         // Nothing is counted for this machine itself.
         if !client.is_loopback() {
             request.extensions_mut().insert(ClientAddress(client));
         }
         self.router.clone().call(request).await
-    }
-}
-
-/// Does something at the end of a scope, also of one that is given up.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }
 

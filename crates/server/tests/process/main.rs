@@ -14,6 +14,7 @@ mod history;
 mod operators;
 mod outage;
 mod rehearsal;
+mod rush;
 mod shutdown;
 mod stampede;
 mod use_case;
