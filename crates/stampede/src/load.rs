@@ -1,8 +1,8 @@
 //! The same kind of call again and again, measured.
 //!
-//! Two kinds of loop, for two questions. *Closed* ([`closed`]): so many connections, each of which
+//! Two kinds of loop, for two questions. *Closed* ([`closed()`]): so many connections, each of which
 //! sends the next request as soon as the last is answered; it finds how much is served. *Open*
-//! ([`open`]): requests arrive at a fixed rate, whether or not answers come, and latency counts from
+//! ([`open()`]): requests arrive at a fixed rate, whether or not answers come, and latency counts from
 //! the instant at which a request was meant to start; it finds how long people wait. A closed loop
 //! cannot show that: a server that stalls stops it from asking.
 //!
