@@ -142,8 +142,8 @@ mod tests {
             ("test --only nothing", "There is no step `nothing`."),
             ("gates --only fmt", "`--only` is one word too many."),
             ("help me", "`me` is one word too many."),
-            ("crashes --rounds", "`--rounds` needs a number from 1 to 1000."),
-            ("crashes --rounds 0", "`--rounds` needs a number from 1 to 1000."),
+            ("crashes --rounds", "`--rounds` needs a number from 1 to 200."),
+            ("crashes --rounds 0", "`--rounds` needs a number from 1 to 200."),
             ("crashes 20", "`crashes` does not know `20`."),
             ("crashes --rounds 20 20", "`20` is one word too many."),
         ] {

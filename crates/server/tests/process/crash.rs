@@ -27,7 +27,7 @@ use crate::support::{
 const BUYERS: u64 = 200;
 const ROUNDS: u64 = 20;
 /// In each of 26 rows, for each round: more than can be bought in one.
-const SEATS_IN_A_ROW: u32 = 80;
+const SEATS_IN_A_ROW: u32 = 48;
 /// When the process is killed, after so long in milliseconds.
 const KILLED_AFTER: Range<u64> = 150..1_500;
 const PRICE: u64 = 100;
