@@ -19,6 +19,7 @@ mod fixture;
 mod health;
 mod idempotency;
 mod joins;
+mod json;
 mod me;
 mod openapi;
 mod pass;

@@ -11,6 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::json;
 use super::pass::FreshToken;
 
 /// Names this request in logs and in the journal.
@@ -30,7 +31,7 @@ const USUAL_HEADERS: usize = 12;
 /// A body in JSON.
 pub(super) fn to_json(body: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    serde_json::to_writer(&mut bytes, body).expect("answers are made of what JSON can say");
+    json::write(body, &mut bytes).expect("answers are made of what can be said");
     bytes
 }
 

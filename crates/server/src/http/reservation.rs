@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::seat_list::SeatItem;
 use super::tickets::ticket_id;
-use super::time::Utc;
+use super::time::{LocalDate, Utc};
 use crate::ids::{LongId, ShortId};
 
 /// Some seats of one performance, kept or bought.
@@ -43,7 +43,8 @@ pub(super) struct ReservationBody<'a> {
     /// Where.
     venue: &'a str,
     /// The local date at the venue.
-    date: String,
+    #[schema(value_type = String)]
+    date: LocalDate,
     /// When it begins.
     starts_at: Utc,
     /// The seats, each with the price it had when it was held.
@@ -151,7 +152,7 @@ impl<'a> Booking<'a> {
             performance_id: performance.id.as_str(),
             title: &performance.title,
             venue: &performance.venue,
-            date: performance.date.to_string(),
+            date: LocalDate(performance.date),
             starts_at: Utc(performance.starts_at),
             seats: self.reservation.lines.iter().map(seat).collect(),
             amount: self.reservation.amount().0,

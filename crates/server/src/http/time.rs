@@ -6,6 +6,7 @@
 use std::fmt;
 
 use domain::time::{Millis, Timestamp};
+use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -81,6 +82,32 @@ impl Serialize for Utc {
     }
 }
 
+/// A local date in an answer: `2026-05-01`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LocalDate(pub(super) Date);
+
+impl LocalDate {
+    /// `None` for a date whose year has no four digits; no calendar of ours has one.
+    fn text(self) -> Option<[u8; 10]> {
+        let mut text = *b"0000-00-00";
+        write(&mut text[0..4], self.0.year().try_into().ok()?);
+        write(&mut text[5..7], self.0.month().try_into().ok()?);
+        write(&mut text[8..10], self.0.day().try_into().ok()?);
+        Some(text)
+    }
+}
+
+impl Serialize for LocalDate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text() {
+            Some(text) => {
+                serializer.serialize_str(std::str::from_utf8(&text).expect("digits are ASCII"))
+            }
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
 impl PartialSchema for Utc {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
@@ -106,6 +133,19 @@ mod tests {
 
     /// Where that library ends.
     const JIFF_MS: u64 = 253_402_207_200_000;
+
+    #[test]
+    fn dates_are_written_as_a_calendar_library_writes_them() {
+        let mut date = Date::constant(1999, 12, 1);
+        for _ in 0..40_000 {
+            let written = serde_json::to_value(LocalDate(date)).unwrap();
+            assert_eq!(written, date.to_string());
+            date = date.tomorrow().unwrap();
+        }
+        for date in [Date::MIN, Date::MAX, Date::constant(7, 1, 2)] {
+            assert_eq!(serde_json::to_value(LocalDate(date)).unwrap(), date.to_string());
+        }
+    }
 
     #[test]
     fn instants_are_written_as_a_calendar_library_writes_them() {
