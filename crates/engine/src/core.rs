@@ -35,6 +35,7 @@ use crate::{
     Answer, CallResult, Config, Failure, Instrument, PendingCall, Priority, Reply, Request,
 };
 use calls::{Due, OpenCalls};
+pub(crate) use presence::is_news;
 use presence::{Pace, Presence};
 
 /// How long a buyer's request waits for the provider before it hears that the payment is pending.
@@ -129,11 +130,18 @@ struct Open<R> {
 
 impl<R> Default for Open<R> {
     fn default() -> Self {
+        Self::like(0, 0)
+    }
+}
+
+impl<R> Open<R> {
+    /// An empty one with room for a batch of so many bytes and commands.
+    fn like(bytes: usize, commands: usize) -> Self {
         Self {
-            body: Vec::new(),
+            body: Vec::with_capacity(bytes),
             events: 0,
             at: Timestamp::default(),
-            decided: Vec::new(),
+            decided: Vec::with_capacity(commands),
             open_payments: Vec::new(),
             silent_since: None,
             saw: false,
@@ -561,6 +569,18 @@ impl<R> Core<R> {
         }
     }
 
+    /// Whoever was refused is there all the same: a mark, and journalled at once when that matters, for one who
+    /// was away, and for one whose turn came and of whom nothing was heard yet. A command that was
+    /// not refused says so by itself.
+    fn see_refused(&mut self, place: Place, now: Timestamp) {
+        let view = self.sale.place(place.entry).filter(|view| view.place == place);
+        let Some(view) = view else { return };
+        self.seen.mark(place.entry, crate::seconds(&self.sale, now));
+        if is_news(&self.sale, &view) {
+            self.saw(vec![place.entry], now);
+        }
+    }
+
     /// Lets happen what is due, as an act of the system.
     fn settle_due(&mut self, now: Timestamp) {
         let now = self.resume(now);
@@ -600,6 +620,7 @@ impl<R> Core<R> {
         let Request { command, actor, id, .. } = &waiting.request;
         let request = (*actor != Actor::System).then_some(*id);
         let result = self.execute(&waiting.request.command, *actor, request, now);
+        let refused = place_of(command).filter(|_| result.is_err());
         let as_of = self.decided_after();
         let (entry, tell) = match result {
             Err(refusal) => {
@@ -616,6 +637,9 @@ impl<R> Core<R> {
             in_flight.decided.push(decided);
         } else {
             self.tell(decided, now, out);
+        }
+        if let Some(place) = refused {
+            self.see_refused(place, now);
         }
     }
 
@@ -717,7 +741,9 @@ impl<R> Core<R> {
         if self.in_flight.is_some() || self.open.events == 0 {
             return;
         }
-        let open = std::mem::take(&mut self.open);
+        // The next one is likely to become as large.
+        let next = Open::like(self.open.body.len(), self.open.decided.len());
+        let open = std::mem::replace(&mut self.open, next);
         self.batches_made += 1;
         let id = u128::from(self.config.node) << 64
             | u128::from(self.stream.0) << 44

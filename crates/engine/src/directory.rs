@@ -54,8 +54,8 @@ impl Directory {
 
     /// A sale by its name.
     #[must_use]
-    pub fn sale(&self, id: &SaleId) -> Option<&Arc<SaleHandle>> {
-        self.sales.get(id)
+    pub fn sale(&self, name: &str) -> Option<&Arc<SaleHandle>> {
+        self.sales.get(name)
     }
 
     /// The sale that is joined by those who name none.
@@ -71,8 +71,8 @@ impl Directory {
 
     /// A performance by its name.
     #[must_use]
-    pub fn performance(&self, id: &PerformanceId) -> Option<&Listed> {
-        self.by_id.get(id)
+    pub fn performance(&self, name: &str) -> Option<&Listed> {
+        self.by_id.get(name)
     }
 
     /// The performances on a date.

@@ -10,6 +10,7 @@ use domain::sale::{PlaceView, Status};
 use domain::time::Timestamp;
 use tokio::sync::watch;
 
+use crate::core::is_news;
 use crate::seconds;
 use crate::seen::SeenTable;
 
@@ -104,19 +105,10 @@ impl SaleHandle {
     pub fn saw(&self, publication: &Publication, view: &PlaceView, now: Timestamp) -> bool {
         let entry = view.place.entry;
         let first = publication.seen.mark(entry, seconds(&publication.sale, now));
-        match view.status {
-            Status::Waiting { away } => first && away,
-            // Also when the mark of this second is of before the turn came: nothing else might be
-            // heard of this buyer until it is over.
-            Status::Admitted { .. } => publication
-                .sale
-                .visit_of_entry(entry)
-                .is_some_and(|visit| visit.arrive_until.is_some()),
-            Status::Holding { .. }
-            | Status::Paying { .. }
-            | Status::Done { .. }
-            | Status::Ended { .. } => false,
-        }
+        // For one whose turn came also when the mark of this second is of before that: nothing else
+        // might be heard of this buyer until it is over.
+        let waits = matches!(view.status, Status::Waiting { .. });
+        (first || !waits) && is_news(&publication.sale, view)
     }
 
     fn slot(&self, entry: EntryIndex) -> &AtomicU64 {

@@ -33,7 +33,7 @@ const ARENA: Demo =
 /// Schedules what of the demo is not there yet; it is open at once.
 pub(crate) async fn schedule(engine: &Engine) -> Result<(), Stop> {
     for demo in [HALL, ARENA] {
-        if engine.directory().sale(&demo.id()).is_some() {
+        if engine.directory().sale(demo.sale).is_some() {
             continue;
         }
         let added = engine.add_sale(demo.at(engine.now()), Ids.request_id()).await;
@@ -86,7 +86,7 @@ impl Demo {
     /// When it is played, as it was first scheduled.
     fn date(&self, engine: &Engine) -> Option<Date> {
         let directory = engine.directory();
-        let publication = directory.sale(&self.id())?.publication();
+        let publication = directory.sale(self.sale)?.publication();
         Some(publication.sale.hall()?.plan().performances.first()?.date)
     }
 }

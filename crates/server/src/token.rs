@@ -7,10 +7,11 @@
 //! gave it out; whether its place still lives, the sale knows.
 //!
 //! This runs for nearly every request, so the key's HMAC state is kept past the header, the payload
-//! is decoded on the stack, and the claims are parsed once and borrowed. Deliberately absent:
+//! is decoded on the stack, and a queue token's claims are read as they are written (`written`). Deliberately absent:
 //! other algorithms, encryption, a list of revoked tokens.
 
 mod keyring;
+mod written;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -82,6 +83,15 @@ pub(crate) enum Verified<C> {
     Expired(C),
 }
 
+/// Where the claims of a token stand while they are looked at.
+pub(crate) struct Payload([u8; PAYLOAD_BYTES_MAX]);
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self([0; PAYLOAD_BYTES_MAX])
+    }
+}
+
 /// Why a token does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
@@ -133,19 +143,23 @@ impl Keyring {
     /// [`TokenError::Invalid`] unless every byte is as [`sign_queue`](Self::sign_queue) writes it
     /// with a key of this ring, the epoch is ours, and its times are possible: signed at most a
     /// minute ahead of us, living no longer than such a token may. Never [`TokenError::Expired`].
-    pub(crate) fn verify_queue(
+    pub(crate) fn verify_queue<'p>(
         &self,
         token: &str,
         now_s: u64,
         epoch: u64,
-    ) -> Result<Verified<QueueClaims<'static>>, TokenError> {
-        let mut buffer = [0; PAYLOAD_BYTES_MAX];
-        let payload: QueuePayload<'_> = self.open(token, &mut buffer)?;
+        payload: &'p mut Payload,
+    ) -> Result<Verified<QueueClaims<'p>>, TokenError> {
+        let json = self.authentic(token.as_bytes(), &mut payload.0).ok_or(TokenError::Invalid)?;
+        // Otherwise a newer node wrote it, or nobody who should have.
+        let payload = written::read_queue(json)
+            .map_or_else(|| serde_json::from_slice(json), Ok)
+            .map_err(|_| TokenError::Invalid)?;
         if payload.iss != ISSUER || payload.aud != QUEUE || payload.epoch.0 != epoch {
             return Err(TokenError::Invalid);
         }
         let claims = QueueClaims {
-            sale: Cow::Owned(payload.sub.sale.to_owned()),
+            sale: Cow::Borrowed(payload.sub.sale),
             entry: payload.sub.entry,
             nonce: payload.nonce,
             epoch,
@@ -180,7 +194,9 @@ impl Keyring {
         epoch: u64,
     ) -> Result<Verified<TicketsClaims<'static>>, TokenError> {
         let mut buffer = [0; PAYLOAD_BYTES_MAX];
-        let payload: TicketsPayload<'_> = self.open(token, &mut buffer)?;
+        let json = self.authentic(token.as_bytes(), &mut buffer).ok_or(TokenError::Invalid)?;
+        let payload: TicketsPayload<'_> =
+            serde_json::from_slice(json).map_err(|_| TokenError::Invalid)?;
         if payload.iss != ISSUER || payload.aud != TICKETS || payload.epoch.0 != epoch {
             return Err(TokenError::Invalid);
         }
@@ -211,16 +227,7 @@ impl Keyring {
         token
     }
 
-    /// The payload of an authentic token, read from `buffer`.
-    fn open<'b, P: Deserialize<'b>>(
-        &self,
-        token: &str,
-        buffer: &'b mut [u8; PAYLOAD_BYTES_MAX],
-    ) -> Result<P, TokenError> {
-        let json = self.authentic(token.as_bytes(), buffer).ok_or(TokenError::Invalid)?;
-        serde_json::from_slice(json).map_err(|_| TokenError::Invalid)
-    }
-
+    /// The payload of an authentic token.
     fn authentic<'b>(
         &self,
         token: &[u8],
@@ -259,7 +266,7 @@ fn judge<C>(
 }
 
 /// The queue token's payload. Unknown fields are passed over: a newer node may write them.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct QueuePayload<'a> {
     iss: &'a str,
     aud: &'a str,
@@ -284,7 +291,7 @@ struct TicketsPayload<'a> {
 }
 
 /// The subject of a queue token, `spring-tour/1234`: unique among all that we issue.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "&str")]
 struct Place<'a> {
     sale: &'a str,
@@ -314,7 +321,7 @@ impl Serialize for Place<'_> {
 }
 
 /// A number beyond 2^53, which JSON does not carry for everyone, as a string.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "&str")]
 struct Decimal(u64);
 

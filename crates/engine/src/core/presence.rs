@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use domain::Sale;
 use domain::id::EntryIndex;
-use domain::sale::DUE_MAX;
+use domain::sale::{DUE_MAX, PlaceView, Status};
 use domain::time::{Millis, Timestamp};
 
 use crate::seconds;
@@ -104,6 +104,21 @@ pub(super) fn front(
         }
     }
     entries
+}
+
+/// Whether it changes what a buyer may expect that the buyer is there: one who was away, and one whose
+/// turn came and who has not arrived.
+pub(crate) fn is_news(sale: &Sale, view: &PlaceView) -> bool {
+    match view.status {
+        Status::Waiting { away } => away,
+        Status::Admitted { .. } => {
+            sale.visit_of_entry(view.place.entry).is_some_and(|visit| visit.arrive_until.is_some())
+        }
+        Status::Holding { .. }
+        | Status::Paying { .. }
+        | Status::Done { .. }
+        | Status::Ended { .. } => false,
+    }
 }
 
 /// Whether an entry in line was seen at least `by` seconds after what the journal knows.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::Refusal;
-use domain::id::{PerformanceId, SaleId};
 use engine::{Directory, Listed, SaleHandle};
 use jiff::civil::Date;
 
@@ -46,9 +45,7 @@ pub(super) fn find_performance<'d>(
     directory: &'d Directory,
     id: &str,
 ) -> Result<&'d Listed, Problem> {
-    let id = PerformanceId::parse(id);
-    let listed = id.and_then(|id| directory.performance(&id));
-    listed.ok_or_else(|| Edge::PerformanceNotFound.into())
+    directory.performance(id).ok_or_else(|| Edge::PerformanceNotFound.into())
 }
 
 impl Named<'_> {
@@ -63,10 +60,8 @@ impl Named<'_> {
         directory: &Directory,
         own: Option<&Arc<SaleHandle>>,
     ) -> Result<Arc<SaleHandle>, Problem> {
-        let by_sale = self.sale_id.map(|id| {
-            let sale = SaleId::parse(id).and_then(|id| directory.sale(&id).cloned());
-            sale.ok_or(Refusal::SaleNotFound)
-        });
+        let by_sale =
+            self.sale_id.map(|id| directory.sale(id).cloned().ok_or(Refusal::SaleNotFound));
         let by_performance =
             self.performance_id.map(|id| find_performance(directory, id).map(|l| l.sale.clone()));
         let named = match (by_sale.transpose()?, by_performance.transpose()?) {

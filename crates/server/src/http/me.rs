@@ -127,7 +127,6 @@ pub(super) async fn give_back_seats(
 ) -> Result<Response, Problem> {
     let pass = pass.with_reservation(ask.app()).await?;
     let id = parse_short(&id.0).ok_or(Refusal::ReservationNotFound)?;
-    pass.glance(ask.app());
     let command = Command::GiveBack { place: pass.place, reservation: ReservationId(id) };
     let (as_of, answer) = ask.submit(&pass.sale, command).await?;
     let Answer::Reservation { place, .. } = answer else { unreachable!("of a reservation") };

@@ -23,7 +23,7 @@ use super::problem::{Edge, Problem};
 use super::tickets;
 use super::time::Utc;
 use crate::app::App;
-use crate::token::{QueueClaims, Verified};
+use crate::token::{Payload, QueueClaims, Verified};
 
 /// Seconds for which the end of a place can still be read with an expired token.
 const READABLE_S: u64 = 86_400;
@@ -107,15 +107,10 @@ impl QueuePass {
         Ok(Look { publication, view })
     }
 
-    /// The newest state at once, for a command that decides by its own; the buyer counts as seen.
-    pub(super) fn glance(&self, app: &App) -> Guard<Arc<Publication>> {
-        let publication = self.sale.publication();
-        if let Some(view) = publication.sale.place(self.place.entry)
-            && view.place == self.place
-        {
-            app.engine.saw(&self.sale, &publication, &view);
-        }
-        publication
+    /// The newest state at once, for a command of the buyer's that is decided by a newer one. The
+    /// command itself tells the engine that the buyer is there.
+    pub(super) fn glance(&self) -> Guard<Arc<Publication>> {
+        self.sale.publication()
     }
 
     /// A fresh token for the same place, when less than half of this one's life is left.
@@ -221,9 +216,10 @@ impl FromAsk for Option<LatePass> {
     async fn from_ask(ask: &mut Ask, _: &mut Body) -> Result<Self, Problem> {
         let Some((header, token)) = credentials(&ask.headers)? else { return Ok(None) };
         let app = ask.app();
+        let mut payload = Payload::default();
         let verified = app
             .keyring
-            .verify_queue(token, ask.came_at.0 / 1000, app.epoch)
+            .verify_queue(token, ask.came_at.0 / 1000, app.epoch, &mut payload)
             .map_err(|_| Refusal::UnknownPlace)?;
         let expired = matches!(verified, Verified::Expired(_));
         let claims = verified.live_or_expired();
@@ -276,9 +272,7 @@ impl FromAsk for Reader {
 
 /// The sale that a token names. None of that name is a token of something else.
 fn find_sale(app: &App, name: &str) -> Result<Arc<SaleHandle>, Problem> {
-    let id = SaleId::parse(name).ok_or(Refusal::UnknownPlace)?;
-    let directory = app.engine.directory();
-    directory.sale(&id).cloned().ok_or_else(|| Refusal::UnknownPlace.into())
+    app.engine.directory().sale(name).cloned().ok_or_else(|| Refusal::UnknownPlace.into())
 }
 
 /// The header `Authorization` and the token in it, if it was sent.
@@ -291,7 +285,8 @@ fn credentials(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &str)>, Prob
         (None, _) => Ok(None),
         (Some(header), None) if header.is_empty() => Ok(None),
         (Some(header), None) => {
-            bearer(header).map(|token| Some((header, token))).ok_or(Refusal::UnknownPlace.into())
+            let token = bearer(header).ok_or_else(|| Problem::from(Refusal::UnknownPlace))?;
+            Ok(Some((header, token)))
         }
         (Some(_), Some(_)) => Err(Refusal::UnknownPlace.into()),
     }
@@ -299,7 +294,7 @@ fn credentials(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &str)>, Prob
 
 /// The token of `Bearer <token>` (RFC 6750, section 2.1).
 fn bearer(header: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = std::str::from_utf8(header.as_bytes()).ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

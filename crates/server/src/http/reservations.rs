@@ -278,11 +278,16 @@ pub(super) async fn hold_seats(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wish: HoldBody = body.read()?;
-    let publication = Arc::clone(&pass.glance(ask.app()));
-    let desk = ask.house().desks.of(&pass.sale, &publication);
-    let directory = ask.app().engine.directory();
-    let performance = wish.named().performance_of(&directory, &pass.sale, desk)?;
-    let seats = wish.seats(desk.hall(), performance, publication.sale.limits())?;
+    let (desk, limits) = {
+        let publication = pass.glance();
+        let desk = ask.house().desks.of(&pass.sale, &publication);
+        (desk, *publication.sale.limits())
+    };
+    let performance = {
+        let directory = ask.app().engine.directory();
+        wish.named().performance_of(&directory, &pass.sale, desk)?
+    };
+    let seats = wish.seats(desk.hall(), performance, &limits)?;
     let command = wish.command(pass.place, desk.hall(), performance, seats.clone(), key)?;
     let submitted = ask.submit(&pass.sale, command).await;
     let (as_of, answer) = submitted.map_err(|problem| {

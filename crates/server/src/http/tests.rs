@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::fixture::{LARGE, SMALL, performance, schedule};
 use super::*;
-use crate::token::{Keyring, QueueClaims};
+use crate::token::{Keyring, Payload, QueueClaims};
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE";
 
@@ -178,8 +178,9 @@ impl Office {
     /// A token for the place of this one, with so many seconds left of its life.
     fn aged(&self, token: &str, left_s: i64) -> String {
         let now_s = self.app.engine.now().0 / 1000;
-        let claims =
-            self.app.keyring.verify_queue(token, now_s, self.app.epoch).unwrap().live().unwrap();
+        let (keyring, mut payload) = (&self.app.keyring, Payload::default());
+        let verified = keyring.verify_queue(token, now_s, self.app.epoch, &mut payload);
+        let claims = verified.unwrap().live().unwrap();
         let exp = now_s.checked_add_signed(left_s).unwrap();
         self.app.keyring.sign_queue(&QueueClaims { iat: exp - 300, exp, ..claims })
     }

@@ -164,8 +164,7 @@ impl AdminCall {
 
     fn sale(&self) -> Result<Arc<SaleHandle>, Problem> {
         let directory = self.ops.engine.directory();
-        let sale = self.sale_id().and_then(|id| directory.sale(&id).cloned());
-        sale.ok_or_else(|| Refusal::SaleNotFound.into())
+        directory.sale(&self.sale).cloned().ok_or_else(|| Refusal::SaleNotFound.into())
     }
 
     async fn schedule(&self) -> Result<(StatusCode, Changed), Problem> {
@@ -175,7 +174,7 @@ impl AdminCall {
         })?;
         let new = SaleFile::parse(&self.body).map_err(unreadable)?;
         let new = new.schedule(id.clone()).map_err(unreadable)?;
-        let Some(sale) = self.ops.engine.directory().sale(&id).cloned() else {
+        let Some(sale) = self.ops.engine.directory().sale(id.as_str()).cloned() else {
             self.ops.engine.add_sale(new, self.id).await??;
             return Ok((StatusCode::CREATED, Changed { sale_id: id.to_string(), as_of: None }));
         };

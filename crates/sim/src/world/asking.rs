@@ -316,21 +316,26 @@ impl World {
         Ok(())
     }
 
-    /// A buyer with a token asks for something: that is a sign of life.
+    /// A buyer with a token asks for something: that is a sign of life, and whoever decides it takes
+    /// it for one.
     fn glance(&mut self, node: usize, place: Place) {
         let Some(process) = &self.nodes[node].process else { return };
         let publication = Arc::clone(&process.handle.publication());
         let view = publication.sale.place(place.entry).filter(|view| view.place == place);
         if let Some(view) = view {
-            self.saw(node, &publication, &view);
+            self.is_there(node, &view);
         }
+    }
+
+    fn is_there(&mut self, node: usize, view: &PlaceView) {
+        let admitted = matches!(view.status, Status::Admitted { .. });
+        self.auditor.saw(view.place.entry, self.clock(node), self.now, admitted);
     }
 
     /// Notes that the buyer of a place is there, as the engine's front does.
     fn saw(&mut self, node: usize, publication: &Publication, view: &PlaceView) {
+        self.is_there(node, view);
         let now = self.clock(node);
-        let admitted = matches!(view.status, Status::Admitted { .. });
-        self.auditor.saw(view.place.entry, now, self.now, admitted);
         let Some(process) = &self.nodes[node].process else { return };
         if process.handle.saw(publication, view, now) {
             let command = Command::Seen { entries: vec![view.place.entry] };
