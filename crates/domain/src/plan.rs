@@ -4,14 +4,16 @@
 //! and laid out flat for the rules: every seat of the sale has a [`SeatIndex`] in plan order, over
 //! all performances. A plan does not change once it is scheduled.
 
+mod numbering;
+
 use jiff::civil::Date;
 use minicbor::decode::{self, Decoder};
 use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
-use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use self::numbering::Numbering;
 use crate::id::{Name, PerformanceId, SeatIndex};
 use crate::money::{Currency, Money};
 use crate::time::Timestamp;
@@ -191,13 +193,14 @@ pub struct HallSeat {
 pub struct Hall {
     plan: Plan,
     seats: Vec<HallSeat>,
-    performances: Vec<Numbering>,
+    performances: Vec<Laid>,
 }
 
+/// One performance as it is laid out.
 #[derive(Debug)]
-struct Numbering {
+struct Laid {
     seats: Range<u32>,
-    by_number: FxHashMap<Name, SeatIndex>,
+    numbering: Numbering,
 }
 
 impl Hall {
@@ -261,7 +264,7 @@ impl Hall {
     /// The seat with the number `number` in a performance, if there is one.
     #[must_use]
     pub fn find(&self, performance: u16, number: &str) -> Option<SeatIndex> {
-        self.performances.get(usize::from(performance))?.by_number.get(number).copied()
+        self.performances.get(usize::from(performance))?.numbering.find(number, &self.seats)
     }
 }
 
@@ -275,7 +278,7 @@ fn lay_out(
     number: u16,
     pools: usize,
     hall: &mut Vec<HallSeat>,
-) -> Result<Numbering, PlanError> {
+) -> Result<Laid, PlanError> {
     sound(&performance.title)?;
     sound(&performance.venue)?;
     for grade in &performance.grades {
@@ -285,7 +288,9 @@ fn lay_out(
         }
     }
     let first = SeatIndex::after(hall.len());
-    let mut by_number = FxHashMap::default();
+    let rows = performance.sections.iter().flat_map(|section| &section.rows);
+    let seats: usize = rows.map(|row| row.seats.len()).sum();
+    let mut numbering = Numbering::with_room(seats.min(SEATS_MAX));
     let mut row_number = 0;
     for (section_number, section) in performance.sections.iter().enumerate() {
         sound(&section.name)?;
@@ -303,7 +308,7 @@ fn lay_out(
                 if hall.len() >= SEATS_MAX {
                     return Err(PlanError::SeatCount);
                 }
-                if by_number.insert(seat.number.clone(), SeatIndex::after(hall.len())).is_some() {
+                if !numbering.add(&seat.number, hall) {
                     return Err(PlanError::SeatTwice(seat.number.clone()));
                 }
                 hall.push(HallSeat {
@@ -320,7 +325,7 @@ fn lay_out(
         }
     }
     let seats = first.0..SeatIndex::after(hall.len()).0;
-    if seats.is_empty() { Err(PlanError::SeatCount) } else { Ok(Numbering { seats, by_number }) }
+    if seats.is_empty() { Err(PlanError::SeatCount) } else { Ok(Laid { seats, numbering }) }
 }
 
 #[cfg(test)]
