@@ -5,6 +5,7 @@
 //! answered, and then the engine finishes what it accepted; a second signal ends the process at
 //! once, which loses nothing that was answered. A node that dies needs no other end than that.
 
+mod aside;
 mod client_address;
 mod listener;
 mod progress;

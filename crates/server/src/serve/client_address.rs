@@ -51,6 +51,10 @@ impl Network {
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
+    if !trusted(client) {
+        // The usual case, without a look at the headers.
+        return client;
+    }
     let said = headers.get_all("x-forwarded-for").iter().rev();
     let mut said = said.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     while trusted(client) {

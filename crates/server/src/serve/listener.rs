@@ -7,10 +7,12 @@
 //! slow to read: see [`Strikes`].
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 use tower::Service;
 
+use super::aside::Aside;
 use super::client_address::{self, Network};
 use super::progress::{Counted, Progress, Strikes};
 use crate::http::{ClientAddress, Problem};
@@ -216,25 +219,22 @@ async fn converse(
     http.timer(TokioTimer::new()).header_read_timeout(None);
     http.half_close(true).keep_alive(true).max_buf_size(BUFFER_BYTES_MAX);
     let mut connection = pin!(http.serve_connection(io, service));
-
-    let mut strikes = Strikes::new(desk.bounds.idle);
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            biased;
-            // Whatever ended it, the client sees it, and there is nobody else to tell.
-            _ = connection.as_mut() => return,
-            _ = stopping.wait_for(|stopping| *stopping), if !ending => {
-                connection.as_mut().graceful_shutdown();
-                ending = true;
-            }
-            out = strikes.next(&progress) => {
-                if out {
-                    return;
-                }
-            }
+    let strikes = pin!(Strikes::new(desk.bounds.idle).out(&progress));
+    let mut strikes = Aside::new(strikes);
+    let stop = pin!(stopping.wait_for(|stopping| *stopping));
+    let (mut stop, mut ending) = (Aside::new(stop), false);
+    poll_fn(|context| {
+        if !ending && stop.poll(context).is_ready() {
+            ending = true;
+            connection.as_mut().graceful_shutdown();
         }
-    }
+        // Whatever ended it, the client sees it, and there is nobody else to tell.
+        match connection.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => strikes.poll(context),
+        }
+    })
+    .await;
 }
 
 #[cfg(test)]

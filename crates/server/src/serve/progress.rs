@@ -15,6 +15,9 @@ const LOOKS: u32 = 3;
 /// A request may be on our side for this many times as long; every call's own bounds are shorter.
 const PATIENCE_WITH_US: u32 = 3;
 
+/// Up to so many bytes are written in one piece.
+const JOINED_BYTES_MAX: usize = 2048;
+
 /// What has moved on a connection. Bytes that come in do not count: whole requests do, for a
 /// client that sends a byte now and then would otherwise hold its place for ever.
 #[derive(Debug, Default)]
@@ -61,8 +64,13 @@ impl Strikes {
         Self { looks, moved: 0, strikes: 0 }
     }
 
+    /// Waits until the connection is to be given up.
+    pub(super) async fn out(mut self, progress: &Progress) {
+        while !self.next(progress).await {}
+    }
+
     /// Waits for the next look; says whether the connection is to be given up.
-    pub(super) async fn next(&mut self, progress: &Progress) -> bool {
+    async fn next(&mut self, progress: &Progress) -> bool {
         self.looks.tick().await;
         let moved = progress.moved.load(Ordering::Relaxed);
         if moved != self.moved {
@@ -120,6 +128,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Head and body of a usual answer: the kernel takes one piece sooner than two, by more than
+        // copying them costs.
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if pieces.len() > 1 && bytes <= JOINED_BYTES_MAX {
+            let mut joined = [0; JOINED_BYTES_MAX];
+            let mut rest = &mut joined[..];
+            for piece in pieces {
+                let (begin, end) = rest.split_at_mut(piece.len());
+                begin.copy_from_slice(piece);
+                rest = end;
+            }
+            return self.poll_write(context, &joined[..bytes]);
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
         self.wrote(written)
     }
