@@ -121,8 +121,8 @@ impl Engine {
         self.shared.directory.load_full()
     }
 
-    /// Notes that the buyer of a place is there. To be called for every request with a token;
-    /// costs a mark in memory, but for a buyer who was away or is new inside.
+    /// Notes that the buyer of a place is there. To be called for every read with a token, for a
+    /// command says so itself. Costs a mark in memory, but for a buyer who was away or is new inside.
     pub fn saw(&self, sale: &SaleHandle, publication: &Publication, view: &PlaceView) {
         if sale.saw(publication, view, self.now()) {
             let entries: Vec<EntryIndex> = vec![view.place.entry];

@@ -62,9 +62,14 @@ fn needs_care(word: u64) -> bool {
 }
 
 fn is_plain(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    let care = words.iter().any(|word| needs_care(u64::from_ne_bytes(*word)));
-    !care && rest.iter().all(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\'))
+    let Some(last) = text.last_chunk::<8>() else {
+        let mut word = [b' '; 8];
+        word[..text.len()].copy_from_slice(text);
+        return !needs_care(u64::from_ne_bytes(word));
+    };
+    let (words, _) = text.as_chunks::<8>();
+    // The last word is looked at in full, also where it shares bytes with the one before.
+    !words.iter().chain([last]).any(|word| needs_care(u64::from_ne_bytes(*word)))
 }
 
 /// A text with its marks.
