@@ -50,8 +50,13 @@ const RETRY_AFTER: Millis = 200;
 /// How long an append may take before nothing more is decided behind it: it hangs, and the time may
 /// turn out to have stood still.
 const APPEND_MAX: Millis = 1_000;
-/// Commands in one batch from which on there is load, and publications are made to wait.
+/// Commands in one batch from which on there is load, and publications are made to wait longer.
 const CALM: usize = 16;
+/// How old the last publication must be for the next, in milliseconds, while it is calm: who comes
+/// alone sees what was done at once, and a crowd of small batches is not copied for one by one.
+const PUBLISH_CALM_EVERY: Millis = 5;
+/// Buyers turned away whose presence is remembered until the next commands are decided, at most.
+const TURNED_AWAY_MAX: usize = 4_096;
 /// How often waiting requests are looked through for those that have waited too long.
 const PATIENCE_EVERY: Millis = 250;
 
@@ -208,6 +213,8 @@ pub struct Core<R> {
     /// What the provider said while the working copy was being rebuilt.
     unheard: Vec<(PaymentIndex, CallResult)>,
     presence: Presence,
+    /// Buyers whose commands were shed: they are there all the same.
+    turned_away: Vec<Place>,
     seen: SeenTable,
     pace: Pace,
     events_since_snapshot: u64,
@@ -252,6 +259,7 @@ impl<R> Core<R> {
             calls,
             unheard: Vec::new(),
             presence: Presence::default(),
+            turned_away: Vec::new(),
             seen,
             pace: Pace::default(),
             events_since_snapshot,
@@ -293,6 +301,12 @@ impl<R> Core<R> {
             None
         };
         if let Some(failure) = failure {
+            if failure == Failure::Overloaded
+                && self.turned_away.len() < TURNED_AWAY_MAX
+                && let Some(place) = place_of(&request.command)
+            {
+                self.turned_away.push(place);
+            }
             out.push(Output::Reply { to, entry: None, result: Err(failure) });
             return;
         }
@@ -446,16 +460,15 @@ impl<R> Core<R> {
             {
                 self.settle_due(now);
             }
+            let turned_away = std::mem::take(&mut self.turned_away);
+            self.see_refused(&turned_away, now);
         }
         while self.has_room(now) {
             let Some(waiting) = self.queues.iter_mut().find_map(VecDeque::pop_front) else { break };
             self.decide(waiting, now, out);
         }
         self.seal(now, out);
-        if self.in_flight.is_none()
-            && self.open.events == 0
-            && self.base_head.number < self.tip.number
-        {
+        if self.is_unpublished() && now >= self.publish_at(0) {
             self.published(self.sale.clone(), now, out);
         }
         for call in self.calls.due(&self.sale, self.stream, now) {
@@ -475,6 +488,7 @@ impl<R> Core<R> {
             self.sale.next_deadline().filter(|_| room),
             self.calls.next_at(),
             self.presence.next_at(&self.sale).filter(|_| room),
+            self.is_unpublished().then(|| self.publish_at(0)),
             self.in_flight.as_ref().and_then(|b| b.retry.as_ref()).map(|(_, at)| *at),
             waits.then_some(self.patience_at),
         ]
@@ -569,15 +583,23 @@ impl<R> Core<R> {
         }
     }
 
-    /// Whoever was refused is there all the same: a mark, and journalled at once when that matters, for one who
-    /// was away, and for one whose turn came and of whom nothing was heard yet. A command that was
-    /// not refused says so by itself.
-    fn see_refused(&mut self, place: Place, now: Timestamp) {
-        let view = self.sale.place(place.entry).filter(|view| view.place == place);
-        let Some(view) = view else { return };
-        self.seen.mark(place.entry, crate::seconds(&self.sale, now));
-        if is_news(&self.sale, &view) {
-            self.saw(vec![place.entry], now);
+    /// Whoever was refused or turned away is there all the same: a mark, and journalled at once when
+    /// that matters, for one who was away, and for one whose turn came and of whom nothing was heard
+    /// yet. A command that was not refused says so by itself.
+    fn see_refused(&mut self, places: &[Place], now: Timestamp) {
+        let mut entries = Vec::new();
+        for place in places {
+            let view = self.sale.place(place.entry).filter(|view| view.place == *place);
+            let Some(view) = view else { continue };
+            self.seen.mark(place.entry, crate::seconds(&self.sale, now));
+            if is_news(&self.sale, &view) {
+                entries.push(place.entry);
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        if !entries.is_empty() {
+            self.saw(entries, now);
         }
     }
 
@@ -639,7 +661,7 @@ impl<R> Core<R> {
             self.tell(decided, now, out);
         }
         if let Some(place) = refused {
-            self.see_refused(place, now);
+            self.see_refused(&[place], now);
         }
     }
 
@@ -755,9 +777,7 @@ impl<R> Core<R> {
             at_ms: open.at.0,
             body: open.body,
         };
-        // Under load each publication costs a copy of every page that is then changed again.
-        let due =
-            now.since(self.published_at) >= self.config.publish_every || open.decided.len() < CALM;
+        let due = now >= self.publish_at(open.decided.len());
         self.in_flight = Some(InFlight {
             head: batch.head(),
             at: open.at,
@@ -771,6 +791,19 @@ impl<R> Core<R> {
             retry: None,
         });
         out.push(Output::Append(Append { stream: self.stream, batch }));
+    }
+
+    /// When a batch with so many commands may be published. Each publication costs a copy of every
+    /// page that is then changed again.
+    fn publish_at(&self, commands: usize) -> Timestamp {
+        let every = self.config.publish_every;
+        let every = if commands < CALM { every.min(PUBLISH_CALM_EVERY) } else { every };
+        self.published_at.plus(every)
+    }
+
+    /// Whether all that was decided is durable and some of it is not published.
+    fn is_unpublished(&self) -> bool {
+        self.in_flight.is_none() && self.open.events == 0 && self.base_head.number < self.tip.number
     }
 
     fn retry(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {

@@ -278,15 +278,14 @@ pub(super) async fn hold_seats(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wish: HoldBody = body.read()?;
+    // Nothing of these is kept while the command is under way: an old publication is large.
     let (desk, limits) = {
         let publication = pass.glance();
-        let desk = ask.house().desks.of(&pass.sale, &publication);
-        (desk, *publication.sale.limits())
+        (ask.house().desks.of(&pass.sale, &publication), *publication.sale.limits())
     };
-    let performance = {
-        let directory = ask.app().engine.directory();
-        wish.named().performance_of(&directory, &pass.sale, desk)?
-    };
+    let directory = ask.app().engine.directory();
+    let performance = wish.named().performance_of(&directory, &pass.sale, desk)?;
+    drop(directory);
     let seats = wish.seats(desk.hall(), performance, &limits)?;
     let command = wish.command(pass.place, desk.hall(), performance, seats.clone(), key)?;
     let submitted = ask.submit(&pass.sale, command).await;
