@@ -567,8 +567,11 @@ impl<R> Core<R> {
         }
     }
 
-    /// Journals that these are there.
+    /// Journals that these are there, if there are any.
     fn saw(&mut self, entries: Vec<EntryIndex>, now: Timestamp) {
+        if entries.is_empty() {
+            return;
+        }
         let now = self.resume(now);
         let _done = self.execute(&Command::Seen { entries }, Actor::System, None, now);
         self.open.saw = true;
@@ -577,10 +580,7 @@ impl<R> Core<R> {
     /// Journals who is there at the front of the line, before `turns` turns may come free: nobody
     /// is passed over because the journal has not heard of them yet.
     fn see_front(&mut self, turns: usize, now: Timestamp) {
-        let entries = presence::front(&self.sale, &self.seen, turns, now);
-        if !entries.is_empty() {
-            self.saw(entries, now);
-        }
+        self.saw(presence::front(&self.sale, &self.seen, turns, now), now);
     }
 
     /// Whoever was refused or turned away is there all the same: a mark, and journalled at once when
@@ -598,9 +598,7 @@ impl<R> Core<R> {
         }
         entries.sort_unstable();
         entries.dedup();
-        if !entries.is_empty() {
-            self.saw(entries, now);
-        }
+        self.saw(entries, now);
     }
 
     /// Lets happen what is due, as an act of the system.
