@@ -9,7 +9,7 @@ use crate::command;
 
 /// What is run when nothing else is asked for.
 const ROUNDS: u32 = 200;
-/// Some ten hours.
+/// More than anybody waits for; a number beyond is a slip of the hand.
 const ROUNDS_MAX: u32 = 10_000;
 const TEST: &str = "killed_again_and_again_it_keeps_every_promise";
 
