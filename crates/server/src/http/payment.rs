@@ -4,8 +4,6 @@
 //! then stands; here that is put into words. Never is a second charge made for the same thing: not
 //! for the same key, not while another payment is under way, not after one has succeeded.
 
-use std::sync::Arc;
-
 use axum::response::Response;
 use domain::Command;
 use domain::id::{EntryIndex, PaymentId, Place, ReservationId};
