@@ -50,11 +50,8 @@ const RETRY_AFTER: Millis = 200;
 /// How long an append may take before nothing more is decided behind it: it hangs, and the time may
 /// turn out to have stood still.
 const APPEND_MAX: Millis = 1_000;
-/// Commands in one batch from which on there is load, and publications are made to wait longer.
+/// Commands in one batch from which on there is load, and publications are made to wait.
 const CALM: usize = 16;
-/// How old the last publication must be for the next, in milliseconds, while it is calm: who comes
-/// alone sees what was done at once, and a crowd of small batches is not copied for one by one.
-const PUBLISH_CALM_EVERY: Millis = 5;
 /// Buyers turned away whose presence is remembered until the next commands are decided, at most.
 const TURNED_AWAY_MAX: usize = 4_096;
 /// How often waiting requests are looked through for those that have waited too long.
@@ -468,7 +465,10 @@ impl<R> Core<R> {
             self.decide(waiting, now, out);
         }
         self.seal(now, out);
-        if self.is_unpublished() && now >= self.publish_at(0) {
+        if self.in_flight.is_none()
+            && self.open.events == 0
+            && self.base_head.number < self.tip.number
+        {
             self.published(self.sale.clone(), now, out);
         }
         for call in self.calls.due(&self.sale, self.stream, now) {
@@ -488,7 +488,6 @@ impl<R> Core<R> {
             self.sale.next_deadline().filter(|_| room),
             self.calls.next_at(),
             self.presence.next_at(&self.sale).filter(|_| room),
-            self.is_unpublished().then(|| self.publish_at(0)),
             self.in_flight.as_ref().and_then(|b| b.retry.as_ref()).map(|(_, at)| *at),
             waits.then_some(self.patience_at),
         ]
@@ -775,7 +774,9 @@ impl<R> Core<R> {
             at_ms: open.at.0,
             body: open.body,
         };
-        let due = now >= self.publish_at(open.decided.len());
+        // Under load each publication costs a copy of every page that is then changed again.
+        let due =
+            now.since(self.published_at) >= self.config.publish_every || open.decided.len() < CALM;
         self.in_flight = Some(InFlight {
             head: batch.head(),
             at: open.at,
@@ -789,19 +790,6 @@ impl<R> Core<R> {
             retry: None,
         });
         out.push(Output::Append(Append { stream: self.stream, batch }));
-    }
-
-    /// When a batch with so many commands may be published. Each publication costs a copy of every
-    /// page that is then changed again.
-    fn publish_at(&self, commands: usize) -> Timestamp {
-        let every = self.config.publish_every;
-        let every = if commands < CALM { every.min(PUBLISH_CALM_EVERY) } else { every };
-        self.published_at.plus(every)
-    }
-
-    /// Whether all that was decided is durable and some of it is not published.
-    fn is_unpublished(&self) -> bool {
-        self.in_flight.is_none() && self.open.events == 0 && self.base_head.number < self.tip.number
     }
 
     fn retry(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
