@@ -7,8 +7,8 @@
 //! gave it out; whether its place still lives, the sale knows.
 //!
 //! This runs for nearly every request, so the key's HMAC state is kept past the header, the payload
-//! is decoded on the stack, and a queue token's claims are read as they are written (`written`). Deliberately absent:
-//! other algorithms, encryption, a list of revoked tokens.
+//! is decoded on the stack, and a queue token's claims are read as they are written (`written`).
+//! Deliberately absent: other algorithms, encryption, a list of revoked tokens.
 
 mod keyring;
 mod written;
