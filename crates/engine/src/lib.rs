@@ -30,7 +30,7 @@ pub use directory::{Directory, Listed};
 pub use driver::{Engine, StartError};
 pub use handle::{Publication, SaleHandle};
 pub use recovery::{
-    Recovered, ReplayError, Replayed, encode_snapshot, recover, recover_catalogue, replay,
+    Recovered, ReplayError, Replayed, recover, recover_catalogue, replay, write_snapshot,
 };
 
 /// What bounds the engine. Every queue and wait has a limit.

@@ -1,8 +1,11 @@
 //! From the journal back to a state: the newest snapshot, then every batch after it.
 
+use std::io::{self, BufWriter, Write};
+
 use domain::Sale;
 use domain::catalogue::Catalogue;
 use domain::time::Timestamp;
+use minicbor::encode::write::Writer;
 use store::codec::{Record, read_catalogue, read_records};
 use store::{Batch, Head, Journal, StoreError, StreamId};
 
@@ -11,6 +14,8 @@ pub(crate) const CATALOGUE: StreamId = StreamId(0);
 
 /// Bytes read from the journal at a time.
 const READ_BYTES: usize = 4 << 20;
+/// Bytes of a snapshot written at a time.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// A sale as the journal has it.
 #[derive(Debug)]
@@ -159,14 +164,17 @@ pub fn recover_catalogue(
     }
 }
 
-/// A state as the bytes of a snapshot, from which [`recover`] goes on; `last_at` is the time of its
-/// last batch.
+/// Writes a state as a snapshot, from which [`recover`] goes on; `last_at` is the time of its last
+/// batch.
 ///
-/// # Panics
-/// Never: writing to memory does not fail.
-#[must_use]
-pub fn encode_snapshot(sale: &Sale, last_at: Timestamp) -> Vec<u8> {
-    minicbor::to_vec((last_at, sale)).expect("writing to memory does not fail")
+/// # Errors
+/// Those of `to`.
+pub fn write_snapshot(sale: &Sale, last_at: Timestamp, to: &mut dyn Write) -> io::Result<()> {
+    // Most of what is written is a few bytes long.
+    let mut buffered = BufWriter::with_capacity(WRITE_BYTES, to);
+    minicbor::encode((last_at, sale), Writer::new(&mut buffered))
+        .map_err(|error| error.into_write().unwrap_or_else(|| io::Error::other("not encodable")))?;
+    buffered.flush()
 }
 
 fn decode_snapshot(bytes: &[u8]) -> Result<(Timestamp, Sale), String> {

@@ -16,6 +16,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
 
+use crate::backup::{self, BackupOptions};
 use crate::ids::parse_short;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
             journal::show(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+        Command::Backup(options) => backup::back_up(&options).map(|()| ExitCode::SUCCESS),
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -94,6 +96,8 @@ enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Copies everything into a new directory, also while the box office runs.
+    Backup(BackupOptions),
     /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
     Stampede(Box<StampedeOptions>),
 }
@@ -305,6 +309,12 @@ fn variable(error: &clap::Error) -> Option<(String, String)> {
 fn say(sentence: &str) {
     // With nobody to read it there is nobody to tell.
     let _ = writeln!(io::stderr().lock(), "maepyo: {sentence}");
+}
+
+/// Prints what was asked for.
+pub(crate) fn say_out(line: &str) {
+    // Nobody reads it: the exit code still says it.
+    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 #[cfg(test)]

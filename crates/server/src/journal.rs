@@ -24,7 +24,7 @@ use serde::Serialize;
 use store::codec::Cause;
 use store::{Journal, StreamId};
 
-use crate::config::{DataDir, ShowOptions, Stop, VerifyOptions};
+use crate::config::{DataDir, ShowOptions, Stop, VerifyOptions, say_out};
 use crate::http::Utc;
 use crate::ids::ShortId;
 use told::{Teller, Told};
@@ -70,11 +70,11 @@ pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Stop> {
         end_at_a_misfit(listing);
         let verdict = Inspection::of(&*journal, StreamId(listing.stream));
         all_sound &= verdict.is_sound();
-        say(&format!("{}: {verdict}", listing.sale));
+        say_out(&format!("{}: {verdict}", listing.sale));
     }
     let _ = panic::take_hook();
     if catalogue.listings().is_empty() {
-        say("sound: there is no sale yet");
+        say_out("sound: there is no sale yet");
     }
     Ok(if all_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -96,14 +96,9 @@ fn end_at_a_misfit(listing: &Listing) {
     let sale = listing.sale.clone();
     panic::set_hook(Box::new(move |panic| {
         let why = panic.payload_as_str().unwrap_or("it cannot be applied");
-        say(&format!("{sale}: BROKEN: an event does not fit what was before it: {why}"));
+        say_out(&format!("{sale}: BROKEN: an event does not fit what was before it: {why}"));
         std::process::exit(1);
     }));
-}
-
-fn say(line: &str) {
-    // Nobody reads it: the exit code still says it.
-    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 /// One event as it is printed.

@@ -10,6 +10,7 @@
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 
 mod app;
+mod backup;
 mod calls;
 mod config;
 mod demo;

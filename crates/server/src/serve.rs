@@ -36,6 +36,12 @@ use listener::{Bounds, Listener, affordable};
 
 pub(crate) use client_address::Network;
 
+/// Files beside the journal: what signs tokens, whom operators are known by, and what the sandbox
+/// believes was paid.
+pub(crate) const TOKEN_KEY_FILE: &str = "token.key";
+pub(crate) const ADMIN_KEY_FILE: &str = "admin.key";
+pub(crate) const SANDBOX_BOOK_FILE: &str = "sandbox-book.jsonl";
+
 /// How long the runtime may take to drop what is left at the end.
 const DROP_MAX: Duration = Duration::from_secs(1);
 
@@ -51,9 +57,9 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     store_options.accept_shorter_history = options.accept_shorter_history;
     let journal = store::open(&options.data.location()?, store_options).map_err(Stop::failed)?;
     // The store has made the directory, and holds it for this process alone.
-    let keyring = keyring(&options.data.file("token.key"))?;
-    let admin_key = admin_key(&options.data.file("admin.key"))?;
-    let book = options.data.file("sandbox-book.jsonl");
+    let keyring = keyring(&options.data.file(TOKEN_KEY_FILE))?;
+    let admin_key = admin_key(&options.data.file(ADMIN_KEY_FILE))?;
+    let book = options.data.file(SANDBOX_BOOK_FILE);
     let gateway: Arc<dyn PaymentGateway> =
         Arc::new(SandboxGateway::open(&book, wall_ms).map_err(Stop::failed)?);
 

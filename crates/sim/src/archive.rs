@@ -7,7 +7,9 @@
 //! they meet.
 
 use engine::{Recovered, ReplayError, recover, replay};
-use store::{Append, Appended, Batch, BatchId, Epoch, Head, Journal, StoreError, StreamId};
+use store::{
+    Append, Appended, Batch, BatchId, Epoch, Head, Journal, StoreError, StreamId, WriteSnapshot,
+};
 
 /// The stream of the one sale.
 pub(crate) const STREAM: StreamId = StreamId(1);
@@ -171,7 +173,7 @@ impl Journal for Archive {
         Err(StoreError::Unavailable("its clock is the simulator's".to_owned()))
     }
 
-    fn save_snapshot(&self, _: StreamId, _: Head, _: &[u8]) -> Result<(), StoreError> {
+    fn save_snapshot(&self, _: StreamId, _: Head, _: WriteSnapshot<'_>) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly)
     }
 

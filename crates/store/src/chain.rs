@@ -168,18 +168,6 @@ pub(crate) fn check_time(at_ms: u64) -> Result<(), StoreError> {
     Err(StoreError::Invalid(format!("{at_ms} is no time in milliseconds")))
 }
 
-/// Refuses a snapshot past [`crate::SNAPSHOT_MAX_BYTES`].
-pub(crate) fn check_snapshot(bytes: &[u8]) -> Result<(), StoreError> {
-    if bytes.len() as u64 <= crate::SNAPSHOT_MAX_BYTES {
-        return Ok(());
-    }
-    Err(StoreError::Invalid(format!(
-        "a snapshot has {} bytes, and {} are the most",
-        bytes.len(),
-        crate::SNAPSHOT_MAX_BYTES
-    )))
-}
-
 /// What is said when a reader asks for what comes after a batch that is not there.
 pub(crate) fn not_in_stream(stream: StreamId, head: Head) -> StoreError {
     StoreError::Corrupt(format!("batch {head} is not in stream {stream}"))

@@ -21,6 +21,7 @@ mod memory;
 mod sqlite;
 
 use std::fmt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -141,6 +142,11 @@ pub enum Appended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// In a backup that nobody has gone on from yet; whoever opens it for writing gets a new one.
+    pub const OF_A_BACKUP: Self = Self(0);
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -251,12 +257,18 @@ pub trait Journal: Send + Sync {
     /// [`StoreError::Unavailable`] when the store cannot be asked.
     fn now_ms(&self) -> Result<u64, StoreError>;
 
-    /// Keeps what a stream amounts to at `head`; the two newest of a stream are kept.
+    /// Keeps what a stream amounts to at `head`, as `snapshot` writes it; the two newest of a stream
+    /// are kept.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when `head` is not in the stream or the snapshot is too long;
-    /// [`StoreError::Unavailable`], after which the older snapshots are still there.
-    fn save_snapshot(&self, stream: StreamId, head: Head, bytes: &[u8]) -> Result<(), StoreError>;
+    /// [`StoreError::Invalid`] when `head` is not in the stream; [`StoreError::Unavailable`] when it
+    /// cannot be written, or is longer than [`SNAPSHOT_MAX_BYTES`]: the older ones are still there.
+    fn save_snapshot(
+        &self,
+        stream: StreamId,
+        head: Head,
+        snapshot: WriteSnapshot<'_>,
+    ) -> Result<(), StoreError>;
 
     /// The newest snapshot that is intact and whose head is in this stream's history. Damaged and
     /// foreign ones are passed over, with a warning in the log.
@@ -275,6 +287,9 @@ pub trait Journal: Send + Sync {
     /// How many durable commits this journal has made since it was opened.
     fn sync_count(&self) -> u64;
 }
+
+/// Writes a snapshot, in pieces of any size, so that it need not stand in memory as a whole.
+pub type WriteSnapshot<'w> = &'w dyn Fn(&mut dyn Write) -> io::Result<()>;
 
 /// The longest snapshot, 4 GiB: ten million entries of a few dozen bytes take a tenth of it.
 pub const SNAPSHOT_MAX_BYTES: u64 = 4 << 30;
@@ -328,6 +343,28 @@ pub fn open_read_only(location: &str, options: Options) -> Result<Arc<dyn Journa
     Ok(Arc::new(sqlite::SqliteReader::open(dir, options)?))
 }
 
+/// What was copied by [`back_up`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackedUp {
+    /// Where each stream stands in the copy.
+    pub heads: Vec<(StreamId, Head)>,
+    /// How many snapshots are in it.
+    pub snapshots: usize,
+}
+
+/// Copies the journal in `location` (`sqlite:DIR` or `DIR`) into the new directory `to`, also beside a
+/// process that writes to it: as it stands at one commit, and checked to its last batch. Then those of
+/// the files `beside` it that are there, by their names. The copy is whole or not there.
+///
+/// To go on from it, open it as any other journal; it gets a new [`Epoch`] then.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when `to` is there already or cannot be written,
+/// [`StoreError::NotAStore`], and [`StoreError::Corrupt`] when what is copied is not sound.
+pub fn back_up(location: &str, to: &Path, beside: &[&str]) -> Result<BackedUp, StoreError> {
+    sqlite::back_up(directory(location)?, to, beside)
+}
+
 fn directory(location: &str) -> Result<&Path, StoreError> {
     let dir = location.strip_prefix("sqlite:").unwrap_or(location);
     if dir.is_empty() || dir.contains("://") || dir == "memory:" {
@@ -341,6 +378,6 @@ fn directory(location: &str) -> Result<&Path, StoreError> {
 
 fn new_epoch() -> Result<Epoch, StoreError> {
     getrandom::u64()
-        .map(Epoch)
+        .map(|random| Epoch(random.max(1)))
         .map_err(|error| StoreError::Unavailable(format!("no randomness for an epoch: {error}")))
 }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::chain::{self, Checksum, Fit, Tail};
-use crate::{Append, Appended, Batch, Epoch, Head, Journal, StoreError, StreamId, WallClock};
+use crate::{
+    Append, Appended, Batch, Epoch, Head, Journal, StoreError, StreamId, WallClock, WriteSnapshot,
+};
 
 /// Snapshots kept of each stream.
 const SNAPSHOTS_KEPT: usize = 2;
@@ -152,9 +154,15 @@ impl Journal for MemoryJournal {
         Ok((self.wall_clock)())
     }
 
-    fn save_snapshot(&self, stream: StreamId, head: Head, bytes: &[u8]) -> Result<(), StoreError> {
+    fn save_snapshot(
+        &self,
+        stream: StreamId,
+        head: Head,
+        snapshot: WriteSnapshot<'_>,
+    ) -> Result<(), StoreError> {
         chain::check_stream(stream)?;
-        chain::check_snapshot(bytes)?;
+        let mut bytes = Vec::new();
+        snapshot(&mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut kept = self.kept();
         let Some(stored) = kept
             .streams
@@ -164,7 +172,7 @@ impl Journal for MemoryJournal {
             return Err(StoreError::Invalid(format!("batch {head} is not in stream {stream}")));
         };
         stored.snapshots.retain(|(other, _)| *other != head);
-        stored.snapshots.push((head, bytes.to_vec()));
+        stored.snapshots.push((head, bytes));
         stored.snapshots.sort_by_key(|(head, _)| head.number);
         let surplus = stored.snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
         stored.snapshots.drain(..surplus);

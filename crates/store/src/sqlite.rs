@@ -19,6 +19,7 @@
 //! - Damage to a batch that nobody has read since; a wrong heartbeat, for it has no checksum.
 //! - Intent: whoever can write to the directory can also compute every checksum.
 
+mod backup;
 mod checkpointer;
 mod data_dir;
 mod failure;
@@ -41,7 +42,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 
 use crate::chain::{self, Checksum, Fit, Tail};
-use crate::{Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId};
+use crate::{
+    Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId, WriteSnapshot,
+};
+pub(crate) use backup::back_up;
 use checkpointer::{Checkpointer, LIMITS, Limits};
 use data_dir::DataDir;
 use head_file::HeadFile;
@@ -117,6 +121,11 @@ impl SqliteJournal {
             schema::change_epoch(&connection, epoch)?;
         } else {
             head_file::check(slots.as_deref(), &connection, &heads)?;
+            if schema::read_epoch(&connection)? == Epoch::OF_A_BACKUP {
+                let epoch = crate::new_epoch()?;
+                tracing::warn!(%epoch, "this is a backup; what came after it is not known here");
+                schema::change_epoch(&connection, epoch)?;
+            }
         }
         let epoch = schema::read_epoch(&connection)?;
         // Not without need: a disk that is full is no reason not to start.
@@ -322,8 +331,13 @@ impl Journal for SqliteJournal {
         self.reader.now_ms()
     }
 
-    fn save_snapshot(&self, stream: StreamId, head: Head, bytes: &[u8]) -> Result<(), StoreError> {
-        self.reader.save_snapshot_of(stream, head, bytes)?;
+    fn save_snapshot(
+        &self,
+        stream: StreamId,
+        head: Head,
+        snapshot: WriteSnapshot<'_>,
+    ) -> Result<(), StoreError> {
+        self.reader.save_snapshot_of(stream, head, snapshot)?;
         self.head_file.sync().map_err(|error| failure::of_sync("the head file", &error))
     }
 

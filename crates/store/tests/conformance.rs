@@ -13,6 +13,7 @@ use std::thread;
 use proptest::prelude::*;
 use store::{
     Append, Appended, Batch, BatchId, Epoch, Head, Journal, Options, StoreError, StreamId,
+    WriteSnapshot,
 };
 
 const ONE: StreamId = StreamId(1);
@@ -268,7 +269,7 @@ fn a_heartbeat_never_moves_backwards(journal: &dyn Journal) {
 fn the_newest_snapshot_is_loaded(journal: &dyn Journal) {
     let batches = fill(journal, ONE, 5);
     let save = |at: usize, bytes: &[u8]| {
-        journal.save_snapshot(ONE, batches[at].head(), bytes).unwrap();
+        journal.save_snapshot(ONE, batches[at].head(), &|to| to.write_all(bytes)).unwrap();
     };
     let loaded = || journal.load_snapshot(ONE).unwrap().unwrap();
 
@@ -288,7 +289,7 @@ fn a_snapshot_of_a_foreign_head_is_refused(journal: &dyn Journal) {
     let batches = fill(journal, ONE, 2);
     let foreign = Head { number: 1, id: BatchId(99) };
     for head in [Head::EMPTY, foreign, after(&batches[1]).head()] {
-        let answer = journal.save_snapshot(ONE, head, b"lies");
+        let answer = journal.save_snapshot(ONE, head, &|to| to.write_all(b"lies"));
         assert!(matches!(answer, Err(StoreError::Invalid(_))), "of {head}: {answer:?}");
     }
     assert_eq!(journal.load_snapshot(ONE).unwrap(), None);
@@ -397,7 +398,9 @@ impl Step {
             Self::Read(stream, after, limit) => said(journal.read(*stream, *after, *limit)),
             Self::Head(stream) => said(journal.head(*stream)),
             Self::Heartbeat(at_ms) => said(journal.heartbeat(*at_ms)),
-            Self::Save(stream, head, bytes) => said(journal.save_snapshot(*stream, *head, bytes)),
+            Self::Save(stream, head, bytes) => {
+                said(journal.save_snapshot(*stream, *head, &|to| to.write_all(bytes)))
+            }
             Self::Load(stream) => said(journal.load_snapshot(*stream)),
             Self::Sync => said(journal.sync()),
         }
@@ -506,7 +509,7 @@ noting! {
     fn heartbeat(&self, at_ms: u64) -> Result<(), StoreError>;
     fn last_heartbeat(&self) -> Result<Option<u64>, StoreError>;
     fn now_ms(&self) -> Result<u64, StoreError>;
-    fn save_snapshot(&self, stream: StreamId, head: Head, bytes: &[u8]) -> Result<(), StoreError>;
+    fn save_snapshot(&self, stream: StreamId, head: Head, snapshot: WriteSnapshot<'_>) -> Result<(), StoreError>;
     fn load_snapshot(&self, stream: StreamId) -> Result<Option<(Head, Vec<u8>)>, StoreError>;
     fn sync(&self) -> Result<(), StoreError>;
     fn sync_count(&self) -> u64;

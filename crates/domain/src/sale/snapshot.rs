@@ -1,6 +1,7 @@
 //! A sale as bytes, so that a start need not replay everything. A snapshot may be thrown away: the
 //! journal is the truth. What follows from the rest (counts, indices, deadlines) is not kept.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use minicbor::decode::{self, Decoder};
@@ -21,11 +22,11 @@ use crate::{line, seats};
 const FORM: u32 = 1;
 
 #[derive(Encode, Decode)]
-struct Head {
+struct Head<'p> {
     #[n(0)]
     id: SaleId,
     #[n(1)]
-    plan: Plan,
+    plan: Cow<'p, Plan>,
     #[n(2)]
     limits: Limits,
     #[n(3)]
@@ -51,7 +52,7 @@ impl<C> Encode<C> for Sale {
         };
         e.u32(FORM)?.encode(Head {
             id: id.clone(),
-            plan: hall.plan().clone(),
+            plan: Cow::Borrowed(hall.plan()),
             limits: self.limits,
             phase: self.phase,
             opens_at: self.opens_at,
@@ -72,8 +73,8 @@ impl<'b, C> Decode<'b, C> for Sale {
             FORM => {}
             _ => return Err(decode::Error::message("a snapshot of another form")),
         }
-        let head: Head = d.decode()?;
-        let hall = Hall::build(head.plan)
+        let head: Head<'_> = d.decode()?;
+        let hall = Hall::build(head.plan.into_owned())
             .map_err(|_| decode::Error::message("a snapshot with a plan that cannot be sold"))?;
         let mut sale = Self {
             id: Some(head.id),

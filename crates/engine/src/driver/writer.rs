@@ -1,5 +1,6 @@
 //! The threads that wait for the disk: one for the journal, one for snapshots.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use store::{Append, Head, Journal, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
-use crate::recovery::encode_snapshot;
+use crate::recovery::write_snapshot;
 
 /// How often the store's clock is looked at.
 const STEER_EVERY: Millis = 2_000;
@@ -130,10 +131,9 @@ fn read_on(
 pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
     step_back();
     for Snapshot { stream, head, last_at, sale } in snapshots {
-        let bytes = encode_snapshot(&sale, last_at);
-        drop(sale);
-        match journal.save_snapshot(stream, head, &bytes) {
-            Ok(()) => tracing::debug!(%stream, %head, bytes = bytes.len(), "snapshot written"),
+        let snapshot = |to: &mut dyn io::Write| write_snapshot(&sale, last_at, to);
+        match journal.save_snapshot(stream, head, &snapshot) {
+            Ok(()) => tracing::debug!(%stream, %head, "snapshot written"),
             Err(error) => tracing::warn!(%stream, %error, "a snapshot could not be written"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::time::{Millis, Timestamp};
 use engine::core::{Core, Output};
-use engine::{Config, SaleHandle, encode_snapshot};
+use engine::{Config, SaleHandle, write_snapshot};
 use store::Appended;
 
 use super::{Event, World};
@@ -256,7 +256,9 @@ impl World {
                 }
                 Output::CatchUp { after } => process.jobs.push_back(Job::CatchUp { after }),
                 Output::Snapshot { sale, head } => {
-                    let bytes = encode_snapshot(&sale, process.last_at);
+                    let mut bytes = Vec::new();
+                    write_snapshot(&sale, process.last_at, &mut bytes)
+                        .expect("writing to memory does not fail");
                     let ms = self.random.between(1, 500);
                     self.after(ms, Event::Kept { head, bytes });
                 }

@@ -5,7 +5,7 @@
 //! durable only when its directory was synced, so whoever makes one syncs it here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -43,14 +43,19 @@ impl DataDir {
     /// Makes the directory if need be, and takes it for this process until the answer is dropped.
     /// The lock is the kernel's (`flock`): it ends with the process, however that ends.
     pub(super) fn take(&self) -> Result<File, StoreError> {
-        make_dir(&self.0).map_err(|error| self.unusable(&error))?;
-        make_dir(&self.snapshots()).map_err(|error| self.unusable(&error))?;
+        self.make().map_err(|error| self.unusable(&error))?;
         let lock = open_private(&self.0.join("lock")).map_err(|error| self.unusable(&error))?;
         match lock.try_lock() {
             Ok(()) => Ok(lock),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.0.clone())),
             Err(TryLockError::Error(error)) => Err(self.unusable(&error)),
         }
+    }
+
+    /// Makes the directory, and the one for snapshots in it, if they are not there.
+    pub(super) fn make(&self) -> io::Result<()> {
+        make_dir(&self.0)?;
+        make_dir(&self.snapshots())
     }
 
     /// Makes new names in the directory durable.
@@ -90,16 +95,19 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 
 /// Writes a whole file so that after a crash there is either the old one or the new one: under a
 /// temporary name, synced, renamed, the directory synced.
-pub(super) fn replace_file(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+pub(super) fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary_name(path);
     let written = (|| {
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(FILE_MODE)
             .open(&temporary)?;
-        parts.iter().try_for_each(|part| file.write_all(part))?;
+        write(&file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     })();

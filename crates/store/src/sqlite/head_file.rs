@@ -94,7 +94,7 @@ pub(super) fn replace(path: &Path, epoch: Epoch, heads: &[(StreamId, Head)]) -> 
         let at = stream.0 as usize * SLOT_BYTES;
         bytes[at..at + SLOT_BYTES].copy_from_slice(&encode(*stream, epoch, *head));
     }
-    data_dir::replace_file(path, &[&bytes])
+    data_dir::replace_file(path, |file| file.write_all_at(&bytes, 0))
 }
 
 /// Refuses to start afresh where a history was acknowledged and its database is gone.

@@ -11,6 +11,7 @@ use super::{head_file, history, schema};
 use crate::chain;
 use crate::{
     Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId, WallClock,
+    WriteSnapshot,
 };
 
 /// A journal that is only read, in the process that writes it or beside that.
@@ -61,14 +62,13 @@ impl SqliteReader {
         &self,
         stream: StreamId,
         head: Head,
-        bytes: &[u8],
+        snapshot: WriteSnapshot<'_>,
     ) -> Result<(), StoreError> {
         chain::check_stream(stream)?;
-        chain::check_snapshot(bytes)?;
         if head == Head::EMPTY || !self.contains(stream, head)? {
             return Err(StoreError::Invalid(format!("batch {head} is not in stream {stream}")));
         }
-        self.snapshots.save(stream, self.epoch, head, bytes, |head| self.contains(stream, head))
+        self.snapshots.save(stream, self.epoch, head, snapshot, |head| self.contains(stream, head))
     }
 
     fn contains(&self, stream: StreamId, head: Head) -> Result<bool, StoreError> {
@@ -121,7 +121,7 @@ impl Journal for SqliteReader {
         Ok((self.wall_clock)())
     }
 
-    fn save_snapshot(&self, _: StreamId, _: Head, _: &[u8]) -> Result<(), StoreError> {
+    fn save_snapshot(&self, _: StreamId, _: Head, _: WriteSnapshot<'_>) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly)
     }
 

@@ -131,6 +131,13 @@ pub(super) fn change_epoch(connection: &Connection, epoch: Epoch) -> Result<(), 
     .map(drop)
 }
 
+/// Takes its epoch from a database that nobody has opened, for it is a copy.
+pub(super) fn end_epoch(path: &Path) -> Result<(), StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    set_durable(&connection).map_err(|error| failure::of(&error))?;
+    change_epoch(&connection, Epoch::OF_A_BACKUP)
+}
+
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     // No URI: a directory may be called anything. No mutex: each connection stands behind our own.
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -2,7 +2,8 @@
 //!
 //! A file is whole or not there: it is written under a temporary name, synced and renamed. It
 //! carries what it is a snapshot of and a SHA-256 over all, so that what was damaged later is
-//! noticed and passed over. Two are kept of each stream, so that one damaged file costs a longer
+//! noticed and passed over. It is written and synced piece by piece: it need not stand in memory, and
+//! the journal's sync finds little of it in its way. Two are kept of each stream, so that one damaged file costs a longer
 //! start and nothing else.
 //!
 //! A sync that fails here does *not* end the process: the file is thrown away, and no page of the
@@ -10,26 +11,30 @@
 
 use std::cmp::Reverse;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 
 use super::data_dir::{self, TEMPORARY_SUFFIX};
-use crate::{BatchId, Epoch, Head, SNAPSHOT_MAX_BYTES, StoreError, StreamId};
+use crate::{BatchId, Epoch, Head, SNAPSHOT_MAX_BYTES, StoreError, StreamId, WriteSnapshot};
 
 /// Snapshots kept of each stream.
 const KEPT: usize = 2;
 
 const MAGIC: [u8; 8] = *b"maepsnap";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const SUFFIX: &str = ".snapshot";
 
 /// Magic 8, version 4, stream 4, epoch 8, number 8, id 16, length 8: all big-endian.
 const FIELDS_BYTES: usize = 56;
-/// And a SHA-256 over these fields and the bytes that follow.
+/// And a SHA-256 over the bytes that follow and these fields.
 const HEADER_BYTES: usize = FIELDS_BYTES + 32;
+
+/// What is written and synced at a time: a millisecond of a disk.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// The directory they are in.
 pub(super) struct Snapshots {
@@ -60,13 +65,18 @@ impl Snapshots {
         stream: StreamId,
         epoch: Epoch,
         head: Head,
-        bytes: &[u8],
+        snapshot: WriteSnapshot<'_>,
         belongs: impl Fn(Head) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let header = header(stream, epoch, head, bytes);
         let _one_at_a_time = self.saving.lock().expect("saving does not panic");
         let path = self.dir.join(format!("{stream}-{}{SUFFIX}", head.number));
-        data_dir::replace_file(&path, &[&header, bytes]).map_err(|error| self.unusable(&error))?;
+        data_dir::replace_file(&path, |file| {
+            let mut pieces = Pieces::after_header(file);
+            snapshot(&mut pieces)?;
+            let (length, digest) = pieces.end()?;
+            file.write_all_at(&header(stream, epoch, head, length, digest), 0)
+        })
+        .map_err(|error| self.unusable(&error))?;
 
         let mut sound = 0;
         for (_, path) in self.of_stream(stream)? {
@@ -143,7 +153,61 @@ struct Header {
     digest: [u8; 32],
 }
 
-fn header(stream: StreamId, epoch: Epoch, head: Head, bytes: &[u8]) -> [u8; HEADER_BYTES] {
+/// Writes what follows the header, a piece at a time.
+struct Pieces<'f> {
+    file: &'f File,
+    piece: Vec<u8>,
+    /// Of what stands in the file behind the header.
+    length: u64,
+    digest: Sha256,
+}
+
+impl<'f> Pieces<'f> {
+    fn after_header(file: &'f File) -> Self {
+        Self { file, piece: Vec::with_capacity(PIECE_BYTES), length: 0, digest: Sha256::new() }
+    }
+
+    fn write_piece(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.piece, HEADER_BYTES as u64 + self.length)?;
+        self.file.sync_data()?;
+        self.digest.update(&self.piece);
+        self.length += self.piece.len() as u64;
+        self.piece.clear();
+        if self.length > SNAPSHOT_MAX_BYTES {
+            return Err(io::Error::other(format!("it is over {SNAPSHOT_MAX_BYTES} bytes long")));
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<(u64, Sha256)> {
+        self.write_piece()?;
+        Ok((self.length, self.digest))
+    }
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PIECE_BYTES - self.piece.len());
+        self.piece.extend_from_slice(&bytes[..taken]);
+        if self.piece.len() == PIECE_BYTES {
+            self.write_piece()?;
+        }
+        Ok(taken)
+    }
+
+    /// Nothing waits for it.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn header(
+    stream: StreamId,
+    epoch: Epoch,
+    head: Head,
+    length: u64,
+    digest_of_bytes: Sha256,
+) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..8].copy_from_slice(&MAGIC);
     header[8..12].copy_from_slice(&FORMAT_VERSION.to_be_bytes());
@@ -151,14 +215,10 @@ fn header(stream: StreamId, epoch: Epoch, head: Head, bytes: &[u8]) -> [u8; HEAD
     header[16..24].copy_from_slice(&epoch.0.to_be_bytes());
     header[24..32].copy_from_slice(&head.number.to_be_bytes());
     header[32..48].copy_from_slice(&head.id.0.to_be_bytes());
-    header[48..56].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
-    let digest = digest(&header[..FIELDS_BYTES], bytes);
+    header[48..56].copy_from_slice(&length.to_be_bytes());
+    let digest = digest_of_bytes.chain_update(&header[..FIELDS_BYTES]).finalize();
     header[FIELDS_BYTES..].copy_from_slice(&digest);
     header
-}
-
-fn digest(fields: &[u8], bytes: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(fields).chain_update(bytes).finalize().into()
 }
 
 /// Reads a whole snapshot and checks all of it.
@@ -172,7 +232,9 @@ fn read(path: &Path, stream: StreamId) -> io::Result<(Head, Vec<u8>)> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(header.length).map_err(io::Error::other)?);
     (&file).read_to_end(&mut bytes)?;
-    if digest(&header.fields, &bytes) != header.digest {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update(&bytes).chain_update(header.fields).finalize().into();
+    if digest != header.digest {
         return Err(io::Error::other("its checksum is wrong"));
     }
     Ok((header.head, bytes))

@@ -65,15 +65,23 @@ impl Place {
         copy
     }
 
+    /// The files of a directory that nobody has open.
+    fn crash_free_copy(&self) -> Self {
+        fs::write(self.path("journal.sqlite-wal"), b"").unwrap();
+        self.crash()
+    }
+
     fn cut(&self, name: &str, length: u64) {
         File::options().write(true).open(self.path(name)).unwrap().set_len(length).unwrap();
     }
 
-    /// Flips a bit in the first place where `pattern` stands.
+    /// Flips a bit in each place where `pattern` stands: a database keeps pieces that it has moved.
     fn flip(&self, name: &str, pattern: &[u8]) {
         let mut bytes = fs::read(self.path(name)).unwrap();
-        let at = bytes.windows(pattern.len()).position(|window| window == pattern).unwrap();
-        bytes[at] ^= 1;
+        let is_there = |at: &usize| bytes[*at..].starts_with(pattern);
+        let places: Vec<usize> = (0..bytes.len()).filter(is_there).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at] ^= 1);
         fs::write(self.path(name), bytes).unwrap();
     }
 
@@ -144,7 +152,7 @@ fn reopening_keeps_everything() {
     fill(&journal, ONE, 1..=5);
     fill(&journal, TWO, 1..=2);
     journal.heartbeat(77).unwrap();
-    journal.save_snapshot(ONE, batch(4).head(), b"four").unwrap();
+    journal.save_snapshot(ONE, batch(4).head(), &|to| to.write_all(b"four")).unwrap();
     let epoch = journal.epoch();
     drop(journal);
 
@@ -191,12 +199,12 @@ fn a_wal_cut_in_half_is_refused_until_an_operator_accepts_it() {
     let journal = place.open().unwrap();
     fill(&journal, TWO, 1..=3);
     fill(&journal, ONE, 1..=2);
-    journal.save_snapshot(ONE, batch(2).head(), b"two").unwrap();
+    journal.save_snapshot(ONE, batch(2).head(), &|to| to.write_all(b"two")).unwrap();
     journal.sync().unwrap();
     fill(&journal, ONE, 3..=20);
-    journal.save_snapshot(ONE, batch(19).head(), b"nineteen").unwrap();
-    journal.save_snapshot(ONE, batch(20).head(), b"twenty").unwrap();
-    journal.save_snapshot(TWO, batch(3).head(), b"of two").unwrap();
+    journal.save_snapshot(ONE, batch(19).head(), &|to| to.write_all(b"nineteen")).unwrap();
+    journal.save_snapshot(ONE, batch(20).head(), &|to| to.write_all(b"twenty")).unwrap();
+    journal.save_snapshot(TWO, batch(3).head(), &|to| to.write_all(b"of two")).unwrap();
     let epoch = journal.epoch();
     let left = place.crash();
     assert_eq!(left.open().unwrap().head(ONE).unwrap().number, 20, "it is whole before the cut");
@@ -217,7 +225,7 @@ fn a_wal_cut_in_half_is_refused_until_an_operator_accepts_it() {
     // The snapshots of what is lost are passed over, and do not crowd out the next good one.
     assert_eq!(journal.load_snapshot(ONE).unwrap(), None);
     fill(&journal, ONE, end + 1..=end + 1);
-    journal.save_snapshot(ONE, batch(end + 1).head(), b"new").unwrap();
+    journal.save_snapshot(ONE, batch(end + 1).head(), &|to| to.write_all(b"new")).unwrap();
     let accepted = journal.epoch();
     drop(journal);
     assert_eq!(left.snapshots(), [format!("1-{}.snapshot", end + 1), "2-3.snapshot".to_owned()]);
@@ -367,7 +375,9 @@ fn a_damaged_snapshot_is_passed_over() {
     fill(&journal, ONE, 1..=6);
     for number in [2, 3, 5] {
         let bytes = format!("the snapshot of {number}");
-        journal.save_snapshot(ONE, batch(number).head(), bytes.as_bytes()).unwrap();
+        journal
+            .save_snapshot(ONE, batch(number).head(), &|to| to.write_all(bytes.as_bytes()))
+            .unwrap();
     }
     assert_eq!(place.snapshots(), ["1-3.snapshot", "1-5.snapshot"], "two are kept");
     let of_three = Some((batch(3).head(), b"the snapshot of 3".to_vec()));
@@ -385,7 +395,7 @@ fn a_damaged_snapshot_is_passed_over() {
 
     place.flip("snapshots/1-3.snapshot", &batch(3).id.0.to_be_bytes());
     assert_eq!(journal.load_snapshot(ONE).unwrap(), None);
-    journal.save_snapshot(ONE, batch(6).head(), b"six").unwrap();
+    journal.save_snapshot(ONE, batch(6).head(), &|to| to.write_all(b"six")).unwrap();
     assert_eq!(journal.load_snapshot(ONE).unwrap(), Some((batch(6).head(), b"six".to_vec())));
     assert_eq!(place.snapshots(), ["1-6.snapshot", "2-3.snapshot"], "the damaged ones went");
 }
@@ -418,7 +428,7 @@ fn a_reader_reads_beside_the_writer() {
     let journal = place.open().unwrap();
     fill(&journal, ONE, 1..=3);
     journal.heartbeat(5).unwrap();
-    journal.save_snapshot(ONE, batch(2).head(), b"two").unwrap();
+    journal.save_snapshot(ONE, batch(2).head(), &|to| to.write_all(b"two")).unwrap();
 
     let reader = place.open_read_only().unwrap();
     assert_eq!(reader.epoch(), journal.epoch());
@@ -434,7 +444,10 @@ fn a_reader_reads_beside_the_writer() {
 
     assert_eq!(append(&reader, ONE, batch(7)), Err(StoreError::ReadOnly));
     assert_eq!(reader.heartbeat(9), Err(StoreError::ReadOnly));
-    assert_eq!(reader.save_snapshot(ONE, batch(2).head(), b""), Err(StoreError::ReadOnly));
+    assert_eq!(
+        reader.save_snapshot(ONE, batch(2).head(), &|to| to.write_all(b"")),
+        Err(StoreError::ReadOnly)
+    );
     assert_eq!(reader.sync(), Err(StoreError::ReadOnly));
     // And after the writer is gone, whether it was closed or killed.
     drop(journal);
@@ -530,9 +543,9 @@ fn a_snapshot_that_cannot_be_written_costs_nothing_else() {
     let place = Place::new();
     let journal = place.open().unwrap();
     fill(&journal, ONE, 1..=2);
-    journal.save_snapshot(ONE, batch(1).head(), b"one").unwrap();
+    journal.save_snapshot(ONE, batch(1).head(), &|to| to.write_all(b"one")).unwrap();
     fs::rename(place.path("snapshots"), place.path("elsewhere")).unwrap();
-    let answer = journal.save_snapshot(ONE, batch(2).head(), b"two");
+    let answer = journal.save_snapshot(ONE, batch(2).head(), &|to| to.write_all(b"two"));
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     assert_eq!(journal.load_snapshot(ONE).unwrap(), None);
     fill(&journal, ONE, 3..=3);
@@ -590,7 +603,7 @@ fn only_the_owner_may_look() {
     let place = Place::new();
     let journal = place.open().unwrap();
     fill(&journal, ONE, 1..=1);
-    journal.save_snapshot(ONE, batch(1).head(), b"one").unwrap();
+    journal.save_snapshot(ONE, batch(1).head(), &|to| to.write_all(b"one")).unwrap();
     let mode = |name| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     for dir in ["", "snapshots"] {
         assert_eq!(mode(dir), 0o700, "of {dir:?}");
@@ -606,4 +619,72 @@ fn only_the_owner_may_look() {
     for file in files {
         assert_eq!(mode(file), 0o600, "of {file}");
     }
+}
+
+#[test]
+fn a_backup_beside_the_writer_is_whole_and_has_no_epoch() {
+    let place = Place::new();
+    let journal = place.open().unwrap();
+    fill(&journal, ONE, 1..=40);
+    journal.save_snapshot(ONE, batch(30).head(), &|to| to.write_all(b"thirty")).unwrap();
+    fs::write(place.path("token.key"), b"secret").unwrap();
+    let copy = Place::new();
+
+    let stop = AtomicBool::new(false);
+    let backed_up = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 41;
+            while !stop.load(Ordering::Relaxed) {
+                fill(&journal, ONE, number..=number);
+                number += 1;
+            }
+        });
+        let backed_up = back_up(&place.dir(), &copy.dir(), &["token.key", "missing"]);
+        stop.store(true, Ordering::Relaxed);
+        backed_up.unwrap()
+    });
+    let [(ONE, head)] = *backed_up.heads else { panic!("{:?}", backed_up.heads) };
+    assert!(head.number >= 40, "{head}");
+    assert_eq!(backed_up.snapshots, 1);
+    assert_eq!(fs::read(copy.path("token.key")).unwrap(), b"secret");
+    for name in ["journal.sqlite", "head", "token.key"] {
+        let mode = fs::metadata(copy.path(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+
+    // It can be read as it is, and gone on from under a new epoch, each time another one.
+    let reader = copy.open_read_only().unwrap();
+    assert_eq!(reader.epoch(), Epoch::OF_A_BACKUP);
+    assert_eq!(reader.head(ONE).unwrap(), head);
+    drop(reader);
+    let (first, second) = (copy.crash_free_copy(), copy.crash_free_copy());
+    let (first, second) = (first.open().unwrap(), second.open().unwrap());
+    for restored in [&first, &second] {
+        assert_eq!(restored.load_snapshot(ONE).unwrap().unwrap().0, batch(30).head());
+        fill(restored, ONE, head.number + 1..=head.number + 3);
+    }
+    let epochs = BTreeSet::from([journal.epoch().0, first.epoch().0, second.epoch().0]);
+    assert_eq!(epochs.len(), 3, "{epochs:?}");
+    assert!(!epochs.contains(&Epoch::OF_A_BACKUP.0));
+}
+
+#[test]
+fn a_backup_is_not_made_of_what_is_not_sound_nor_over_anything() {
+    let place = Place::new();
+    let journal = place.open().unwrap();
+    fill(&journal, ONE, 1..=4);
+    journal.sync().unwrap();
+    drop(journal);
+    let copy = Place::new();
+    let answer = back_up(&place.dir(), copy.0.path(), &[]);
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+
+    place.flip("journal.sqlite", &body(2)[..1_000]);
+    let answer = back_up(&place.dir(), &copy.dir(), &[]);
+    assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{answer:?}");
+    assert!(!copy.dir().exists());
+
+    let answer = back_up(&copy.dir(), &copy.path("of-nothing"), &[]);
+    assert!(matches!(answer, Err(StoreError::NotAStore(_))), "{answer:?}");
+    assert!(!copy.path("of-nothing").exists());
 }
