@@ -42,6 +42,32 @@ pub(crate) const GIT: Need = Need {
     otherwise: "The walls are checked in a clone, with `git` installed.",
 };
 
+/// What makes syncs fail, under a running process.
+pub(crate) const STRACE: Need = Need {
+    name: "strace",
+    probe: &["strace", "--version"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "strace"]],
+    otherwise: "Install Debian's package `strace`.",
+};
+
+/// What shows a process another time.
+pub(crate) const FAKETIME: Need = Need {
+    name: "faketime",
+    probe: &["faketime", "--version"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "faketime"]],
+    otherwise: "Install Debian's package `faketime`.",
+};
+
+/// What limits the files of a running process, and gives up root's rights.
+pub(crate) const UTIL_LINUX: Need = Need {
+    name: "util-linux",
+    probe: &["setpriv", "--version"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "util-linux"]],
+    otherwise: "Install Debian's package `util-linux`.",
+};
+
+const APT_UPDATE: &[&str] = &["apt-get", "update"];
+
 impl Need {
     /// Makes sure that it is there, installing it when it is not.
     pub(crate) fn meet(&self) -> Result<(), String> {

@@ -31,7 +31,12 @@ pub(crate) fn parse_filter(text: &str) -> Result<String, String> {
 /// that is missing would be a box office that is half open.
 pub(crate) fn start(format: Format, filter: &str) {
     let filter = EnvFilter::builder().parse_lossy(filter);
-    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter);
+    // A line that cannot be written is lost: the log may be a file on the very disk that is full, and
+    // to complain of that on standard error would end the process.
+    let lines = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .log_internal_errors(false)
+        .with_env_filter(filter);
     let started = match format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).finish().try_init(),
         Format::Json => lines.json().flatten_event(true).finish().try_init(),

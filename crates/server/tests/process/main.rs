@@ -8,8 +8,10 @@ mod support;
 
 mod command_line;
 mod crash;
+mod damage;
 mod errors;
 mod exceptions;
+mod faults;
 mod history;
 mod operators;
 mod outage;

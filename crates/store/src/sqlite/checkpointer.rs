@@ -167,11 +167,17 @@ impl Drop for Checkpointer {
 
 impl Work {
     fn run(&self) {
+        let mut fails = false;
         while self.wait() {
-            if let Err(error) = self.checkpoint() {
+            match self.checkpoint() {
+                Ok(()) => fails = false,
                 // The journal goes on without; the WAL grows until there is room, and it is tried
-                // again when it has grown.
-                tracing::warn!(%error, "a checkpoint failed");
+                // again when it has grown. One line says so: on a full disk it fails many times.
+                Err(error) if !fails => {
+                    tracing::warn!(%error, "checkpoints fail");
+                    fails = true;
+                }
+                Err(_) => {}
             }
         }
     }

@@ -175,8 +175,8 @@ fn check_stream(
 /// Every refusal says what can be done.
 fn refusal(fault: &str) -> StoreError {
     StoreError::Corrupt(format!(
-        "{fault}; put the missing files back, or, if they are lost, open the journal once with \
-         accept_shorter_history to go on from what is there"
+        "{fault}; put the missing files back, or, if they are lost, start once with \
+         --accept-shorter-history to go on from what is there"
     ))
 }
 

@@ -19,11 +19,13 @@ use super::{Buyer, PATIENCE, note};
 pub(crate) struct Options {
     pub(crate) words: Vec<&'static str>,
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// A program that starts it, with its words.
+    pub(crate) through: Vec<&'static str>,
 }
 
 impl Options {
     pub(crate) fn words(words: &[&'static str]) -> Self {
-        Self { words: words.to_vec(), environment: Vec::new() }
+        Self { words: words.to_vec(), ..Self::default() }
     }
 }
 
@@ -119,10 +121,20 @@ impl BoxOffice {
 
     /// Asks it to stop.
     pub(crate) async fn terminate(&self) {
-        let id = self.child.id().expect("it runs");
+        self.signal("TERM").await;
+    }
+
+    /// Sends it a signal, by its name without SIG.
+    pub(crate) async fn signal(&self, name: &str) {
         // The shell's own `kill`: the standard library knows SIGKILL only.
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status().await;
+        let kill = format!("kill -{name} {}", self.process());
+        let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.expect("a shell").success());
+    }
+
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Waits for its end.
@@ -152,7 +164,15 @@ impl Closed {
 
     /// The program in this directory, with nothing from the environment of the tests.
     pub(crate) fn program(&self) -> Command {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_maepyo"));
+        let binary = env!("CARGO_BIN_EXE_maepyo");
+        let mut program = match self.options.through.split_first() {
+            Some((first, words)) => {
+                let mut program = Command::new(first);
+                program.args(words).arg(binary);
+                program
+            }
+            None => Command::new(binary),
+        };
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MAEPYO_") {
                 program.env_remove(name);
@@ -194,6 +214,26 @@ impl Closed {
     pub(crate) fn with(mut self, options: Options) -> Self {
         self.options = options;
         self
+    }
+
+    /// The same files in another directory, as they lie there now.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new(self.options.clone());
+        copy_directory(&self.data(), &copy.data());
+        copy
+    }
+
+    /// What it says when it is asked to open and cannot: one sentence, with exit code 1.
+    pub(crate) async fn refuses_to_open(&self) -> String {
+        let words = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+        let mut program = self.program();
+        let ended = tokio::time::timeout(PATIENCE, program.args(words).output()).await;
+        let output = ended.expect("it does not open").expect("the program");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let sentences = said.lines().filter(|line| line.starts_with("maepyo: "));
+        let [sentence] = *sentences.collect::<Vec<_>>() else { panic!("{said}") };
+        sentence.to_owned()
     }
 
     /// What it logged.
@@ -247,6 +287,19 @@ impl History {
     /// The names of all events, in order.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.0.iter().filter_map(|line| line["event"].as_str()).collect()
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_directory(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).expect("a copy");
+        }
     }
 }
 
