@@ -259,7 +259,7 @@ impl FromAsk for Reader {
         let app = ask.app();
         let now_s = ask.came_at.0 / 1000;
         let token = credentials(&ask.headers)?.map(|(_, token)| token);
-        let tickets = token.map(|token| app.keyring.verify_tickets(token, now_s, app.epoch));
+        let tickets = token.map(|token| app.keyring.verify_tickets(token, now_s));
         let Some(Ok(verified)) = tickets else {
             return Ok(Self::Buyer(LatePass::from_ask(ask, body).await?));
         };
