@@ -12,6 +12,7 @@ mod damage;
 mod errors;
 mod exceptions;
 mod faults;
+mod golden;
 mod history;
 mod operators;
 mod outage;
