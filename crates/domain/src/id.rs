@@ -132,12 +132,6 @@ impl std::ops::Deref for Name {
     }
 }
 
-impl std::borrow::Borrow<str> for Name {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 impl<T: Into<Arc<str>>> From<T> for Name {
     fn from(text: T) -> Self {
         Self(text.into())

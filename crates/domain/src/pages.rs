@@ -141,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_clone_keeps_what_it_saw() {
+        assert!(Pages::<u32, 4>::default().is_empty());
         let mut list: Pages<u32, 4> = (0..1000).collect();
+        assert!(!list.is_empty());
         let before = list.clone();
         *list.get_mut(17).unwrap() = 99;
         list.push(7);
