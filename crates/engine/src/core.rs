@@ -499,7 +499,7 @@ impl<R> Core<R> {
 
     /// A command of the system's own.
     fn enqueue(&mut self, command: Command, now: Timestamp) {
-        let request = Request { command, actor: Actor::System, id: 0, instrument: None };
+        let request = Request::system(command);
         let priority = Priority::of(&request.command);
         self.queues[priority as usize].push_back(Waiting { request, to: None, since: now });
     }
@@ -526,14 +526,12 @@ impl<R> Core<R> {
     fn execute(
         &mut self,
         command: &Command,
-        actor: Actor,
-        request: Option<u64>,
+        cause: &Cause,
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
         let mut events = std::mem::take(&mut self.events);
         let result = self.sale.execute(command, now, &mut events);
         if !events.is_empty() {
-            let cause = Cause { actor, command: CommandKind::from(command), request };
             write_record(&mut self.open.body, cause, &events);
             self.open.events += events.len() as u64;
             self.open.at = now;
@@ -545,6 +543,11 @@ impl<R> Core<R> {
         events.clear();
         self.events = events;
         result
+    }
+
+    /// Executes a command of the system's own.
+    fn execute_own(&mut self, command: &Command, now: Timestamp) -> Result<Outcome, Refusal> {
+        self.execute(command, &Cause::system(CommandKind::from(command)), now)
     }
 
     /// What an event means for the core's own books, once it is durable.
@@ -572,7 +575,7 @@ impl<R> Core<R> {
             return;
         }
         let now = self.resume(now);
-        let _done = self.execute(&Command::Seen { entries }, Actor::System, None, now);
+        let _done = self.execute_own(&Command::Seen { entries }, now);
         self.open.saw = true;
     }
 
@@ -604,7 +607,7 @@ impl<R> Core<R> {
     fn settle_due(&mut self, now: Timestamp) {
         let now = self.resume(now);
         self.see_front(presence::front_len(&self.sale), now);
-        let _done = self.execute(&Command::Tick, Actor::System, None, now);
+        let _done = self.execute_own(&Command::Tick, now);
     }
 
     /// Journals a silence before anything is decided after it, and gives the time to decide at.
@@ -618,7 +621,7 @@ impl<R> Core<R> {
             self.alive_at = now;
             let events = self.open.events;
             let resume = Command::Resume { silent_since };
-            let _unscheduled = self.execute(&resume, Actor::System, None, now);
+            let _unscheduled = self.execute_own(&resume, now);
             if self.open.events > events {
                 self.open.silent_since.get_or_insert(silent_since);
             }
@@ -636,9 +639,14 @@ impl<R> Core<R> {
         if turns > 0 {
             self.see_front(turns, now);
         }
-        let Request { command, actor, id, .. } = &waiting.request;
-        let request = (*actor != Actor::System).then_some(*id);
-        let result = self.execute(&waiting.request.command, *actor, request, now);
+        let Request { command, actor, id, warrant, .. } = &waiting.request;
+        let cause = Cause {
+            actor: *actor,
+            command: CommandKind::from(command),
+            request: (*actor != Actor::System).then_some(*id),
+            warrant: warrant.clone(),
+        };
+        let result = self.execute(command, &cause, now);
         let refused = place_of(command).filter(|_| result.is_err());
         let as_of = self.decided_after();
         let (entry, tell) = match result {

@@ -19,14 +19,13 @@ use domain::sale::PlaceView;
 use domain::time::Timestamp;
 use domain::{Command, Refusal};
 use store::Journal;
-use store::codec::Actor;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::handle::{Publication, SaleHandle};
 use crate::recovery::ReplayError;
-use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request};
+use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant};
 use inbox::{Inbox, Input};
 use sales::Sales;
 
@@ -127,7 +126,7 @@ impl Engine {
         if sale.saw(publication, view, self.now()) {
             let entries: Vec<EntryIndex> = vec![view.place.entry];
             let command = Command::Seen { entries };
-            let request = Request { command, actor: Actor::System, id: 0, instrument: None };
+            let request = Request::system(command);
             let (to, _nobody) = oneshot::channel();
             // Shed when too many wait: the buyer asks again, and is then seen.
             let _shed = self.put(sale.stream(), request, to);
@@ -161,14 +160,21 @@ impl Engine {
         if taken { Ok(()) } else { Err(Failure::Unavailable) }
     }
 
-    /// Adds a sale to the catalogue and schedules it. The same sale twice is added once.
+    /// Adds a sale to the catalogue and schedules it, for the request `id` by this operator. The
+    /// same sale twice is added once.
     ///
     /// # Errors
-    /// What the rules refuse, or that this node could not.
-    pub async fn add_sale(&self, sale: NewSale, id: u64) -> Result<Result<(), Refusal>, Failure> {
+    /// What the rules refuse, or that this node could not within [`Config::append_wait_max`].
+    pub async fn add_sale(
+        &self,
+        sale: NewSale,
+        id: u64,
+        warrant: Option<Box<Warrant>>,
+    ) -> Result<Result<(), Refusal>, Failure> {
         let (to, reply) = oneshot::channel();
+        let sale = Box::new(sale);
         let taken = !self.shared.stopped.load(Ordering::Acquire)
-            && self.shared.inbox.put(Input::AddSale { sale: Box::new(sale), id, to });
+            && self.shared.inbox.put(Input::AddSale { sale, id, warrant, to });
         if !taken {
             return Err(Failure::Unavailable);
         }

@@ -24,7 +24,7 @@ use domain::money::{Currency, Money};
 use domain::sale::{PlaceView, ReservationView};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal};
-pub use store::codec::Actor;
+pub use store::codec::{Actor, Warrant};
 
 pub use directory::{Directory, Listed};
 pub use driver::{Engine, StartError};
@@ -113,6 +113,28 @@ pub struct Request {
     pub id: u64,
     /// What a payment is made with; never journalled, logged or kept after the provider was asked.
     pub instrument: Option<Instrument>,
+    /// Which operator asks, and why.
+    pub warrant: Option<Box<Warrant>>,
+}
+
+impl Request {
+    /// A command of the system's own.
+    #[must_use]
+    pub fn system(command: Command) -> Self {
+        Self { command, actor: Actor::System, id: 0, instrument: None, warrant: None }
+    }
+
+    /// A buyer's command.
+    #[must_use]
+    pub fn buyer(command: Command, id: u64, instrument: Option<Instrument>) -> Self {
+        Self { command, actor: Actor::Buyer, id, instrument, warrant: None }
+    }
+
+    /// An operator's command.
+    #[must_use]
+    pub fn operator(command: Command, id: u64, warrant: Option<Box<Warrant>>) -> Self {
+        Self { command, actor: Actor::Operator, id, instrument: None, warrant }
+    }
 }
 
 /// What a payment is made with: a provider's token, never a card number. A secret.

@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
 
 use crate::ids::parse_short;
+use crate::operator::{self, OperatorCommand};
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
 use crate::{journal, log, serve, stampede};
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
             journal::show(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+        Command::Sale { command: SaleCommand::Operate(command) } => operator::run(&command),
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -94,6 +96,11 @@ enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Looks at sales and operates them, while the box office runs.
+    Sale {
+        #[command(subcommand)]
+        command: SaleCommand,
+    },
     /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
     Stampede(Box<StampedeOptions>),
 }
@@ -104,6 +111,12 @@ enum JournalCommand {
     Show(ShowOptions),
     /// Replays everything and checks every invariant.
     Verify(VerifyOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum SaleCommand {
+    #[command(flatten)]
+    Operate(OperatorCommand),
 }
 
 /// How the box office is run.
@@ -257,7 +270,7 @@ fn secret(name: &str) -> Result<Option<String>, Stop> {
     text.map_err(|_| Stop::wrong(format!("{name} is not text.")))
 }
 
-fn parse_sale(text: &str) -> Result<SaleId, &'static str> {
+pub(crate) fn parse_sale(text: &str) -> Result<SaleId, &'static str> {
     SaleId::parse(text).ok_or("a sale's id is 1 to 64 of a-z, 0-9 and -")
 }
 

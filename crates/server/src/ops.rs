@@ -8,13 +8,15 @@
 mod admin;
 mod key;
 mod metrics;
+mod seats;
+pub(crate) mod warrant;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use engine::Engine;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -24,18 +26,20 @@ use store::Journal;
 use crate::http::{Edge, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
-pub(crate) use key::AdminKey;
+pub(crate) use key::{AdminKey, AdminSecret};
 
 /// What all operators' requests share.
 pub(crate) struct Ops {
     engine: Arc<Engine>,
     journal: Arc<dyn Journal>,
     key: AdminKey,
+    /// Held by whoever reads limits, changes some and writes all of them.
+    changing_limits: tokio::sync::Mutex<()>,
 }
 
 impl Ops {
     pub(crate) fn new(engine: Arc<Engine>, journal: Arc<dyn Journal>, key: AdminKey) -> Self {
-        Self { engine, journal, key }
+        Self { engine, journal, key, changing_limits: tokio::sync::Mutex::default() }
     }
 }
 
@@ -45,6 +49,8 @@ pub(crate) fn router(ops: Ops) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/admin/sales", get(admin::list_sales))
+        .route("/admin/sales/{sale_id}/limits", patch(admin::change_limits))
         .route("/admin/sales/{sale_id}", get(admin::read_sale).put(admin::schedule_sale))
         .route("/admin/sales/{sale_id}/open", post(admin::open_sale))
         .route("/admin/sales/{sale_id}/pause", post(admin::pause_sale))

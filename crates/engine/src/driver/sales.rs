@@ -11,7 +11,7 @@ use domain::command::Schedule;
 use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
-use store::codec::{Actor, write_catalogue};
+use store::codec::write_catalogue;
 use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
 use tokio::sync::oneshot;
 
@@ -24,7 +24,7 @@ use crate::core::{Core, Output};
 use crate::directory::Directory;
 use crate::handle::SaleHandle;
 use crate::recovery::{self, CATALOGUE, Recovered, ReplayError};
-use crate::{Calls, Config, Failure, NewSale, Reply, Request};
+use crate::{Calls, Config, Failure, NewSale, Reply, Request, Warrant};
 
 /// How long stopping waits for what was accepted: longer than a buyer waits for the provider.
 const STOP_WAIT: Millis = 12_000;
@@ -101,6 +101,8 @@ struct Running {
 struct Adding {
     sale: Box<NewSale>,
     id: u64,
+    warrant: Option<Box<Warrant>>,
+    since: Timestamp,
     /// None once told that the outcome is unknown.
     to: Option<AddedTo>,
 }
@@ -251,11 +253,12 @@ impl Sales {
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
                 self.offer(stream, request, To::Caller(to), now);
             }
-            Input::AddSale { sale, id, to } => {
+            Input::AddSale { sale, id, warrant, to } => {
                 if self.adding.len() >= ADDING_MAX {
                     tell(Some(to), Err(Failure::Overloaded));
                 } else {
-                    self.adding.push_back(Adding { sale, id, to: Some(to) });
+                    let (since, to) = (now, Some(to));
+                    self.adding.push_back(Adding { sale, id, warrant, since, to });
                     self.add_next(now);
                 }
             }
@@ -362,6 +365,7 @@ impl Sales {
             sale.wake_at = sale.core.next_wake(now);
         }
         self.replies.tell();
+        self.lose_patience(now);
         if let Some((append, _)) = self.catalogue_retry.take_if(|(_, at)| *at <= now) {
             self.appends.push(append);
         }
@@ -471,6 +475,20 @@ impl Sales {
         }
     }
 
+    /// Tells those who have waited too long for a sale to be added: whose entry may be on its way to
+    /// the disk, that the outcome is unknown; whose is behind that one, that nothing was written.
+    fn lose_patience(&mut self, now: Timestamp) {
+        let late = |adding: &Adding| now.since(adding.since) >= self.config.append_wait_max;
+        let on_its_way = usize::from(self.adding_in_flight.is_some());
+        while self.adding.len() > on_its_way && late(&self.adding[on_its_way]) {
+            let adding = self.adding.remove(on_its_way).expect("one that waits");
+            tell(adding.to, Err(Failure::Unavailable));
+        }
+        if let Some(first) = self.adding.front_mut().filter(|adding| late(adding)) {
+            tell(first.to.take(), Err(Failure::OutcomeUnknown));
+        }
+    }
+
     fn decide_add(
         &self,
         schedule: &Schedule,
@@ -489,11 +507,12 @@ impl Sales {
 
     /// The first sale that waits is in the catalogue: schedules it.
     fn schedule_first(&mut self, now: Timestamp) {
-        let Adding { sale, id, to } = self.adding.pop_front().expect("a sale that is being added");
+        let Adding { sale, id, warrant, to, .. } =
+            self.adding.pop_front().expect("a sale that is being added");
         let listing = self.catalogue.find(&sale.schedule.sale).expect("it was just listed");
         let stream = listing.stream;
         let command = Command::Schedule(Box::new(sale.schedule));
-        let request = Request { command, actor: Actor::Operator, id, instrument: None };
+        let request = Request::operator(command, id, warrant);
         self.offer(stream, request, To::Adder(to), now);
     }
 

@@ -16,8 +16,8 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use engine::core::{Core, Output};
 use engine::{
-    Actor, Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply,
-    Request, SaleHandle,
+    Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
+    SaleHandle,
 };
 use store::{Append, Batch, Head, StreamId};
 
@@ -154,7 +154,7 @@ impl Desk {
     }
 
     pub(crate) fn offer(&mut self, caller: u64, command: Command) {
-        let request = Request { command, actor: Actor::Buyer, id: caller, instrument: None };
+        let request = Request::buyer(command, caller, None);
         let mut out = Vec::new();
         self.core.offer(request, caller, Timestamp(self.now), &mut out);
         self.keep(out);

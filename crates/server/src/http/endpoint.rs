@@ -17,7 +17,7 @@ use axum::handler::Handler;
 use axum::response::Response;
 use domain::Command;
 use domain::time::Timestamp;
-use engine::{Actor, Instrument, SaleHandle};
+use engine::{Instrument, SaleHandle};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, Entry, VARY};
 use http::request::Parts;
@@ -82,7 +82,7 @@ impl Ask {
         command: Command,
         instrument: Option<Instrument>,
     ) -> Result<(u64, engine::Answer), Problem> {
-        let request = engine::Request { command, actor: Actor::Buyer, id: self.id, instrument };
+        let request = engine::Request::buyer(command, self.id, instrument);
         let reply = self.app().engine.submit(sale, request).await?;
         Ok((reply.as_of, reply.answer?))
     }

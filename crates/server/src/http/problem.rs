@@ -112,6 +112,10 @@ pub(crate) enum Flaw {
     Instrument,
     /// A card number where a payment token belongs.
     CardNumber,
+    /// The header `Operator-Name`.
+    OperatorName,
+    /// The header `Operator-Reason`.
+    OperatorReason,
 }
 
 impl Edge {

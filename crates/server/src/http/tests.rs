@@ -122,7 +122,7 @@ impl Office {
         let default = sales.len() == 1;
         for (id, performances, limits) in sales {
             let schedule = schedule(id, performances, limits);
-            engine.add_sale(NewSale { schedule, default }, 1).await.unwrap().unwrap();
+            engine.add_sale(NewSale { schedule, default }, 1, None).await.unwrap().unwrap();
         }
         let keyring = Keyring::from_env_value(KEY).unwrap();
         let epoch = engine.epoch();

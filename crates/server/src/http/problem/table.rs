@@ -5,7 +5,7 @@
 
 use domain::Refusal;
 use domain::plan::{NAME_MAX, PERFORMANCES_MAX, PlanError, SEATS_MAX};
-use engine::Failure;
+use engine::{Failure, Warrant};
 use http::StatusCode;
 
 use super::{Cause, Edge, Fields, Flaw, Row};
@@ -672,6 +672,22 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
             "카드 번호를 보내지 마세요. 결제사가 준 토큰을 보내 주세요.",
             "Never send a card number; send the payment provider's token."
         ),
+        Flaw::OperatorName => {
+            let bytes_max = Warrant::BY_MAX;
+            say!(
+                l,
+                "Operator-Name은 하나만, UTF-8 한 줄 1~{bytes_max}바이트로 보내 주세요.",
+                "Send one Operator-Name, a line of UTF-8 of 1 to {bytes_max} bytes."
+            )
+        }
+        Flaw::OperatorReason => {
+            let bytes_max = Warrant::BECAUSE_MAX;
+            say!(
+                l,
+                "Operator-Reason은 하나만, UTF-8 한 줄 1~{bytes_max}바이트로 보내 주세요.",
+                "Send one Operator-Reason, a line of UTF-8 of 1 to {bytes_max} bytes."
+            )
+        }
     }
 }
 

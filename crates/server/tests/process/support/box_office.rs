@@ -101,6 +101,11 @@ impl BoxOffice {
         self.closed.book()
     }
 
+    /// The program, beside it and in its directory.
+    pub(crate) fn program(&self) -> Command {
+        self.closed.program()
+    }
+
     /// Runs `maepyo journal` beside it.
     pub(crate) async fn journal(&self, words: &[&str]) -> Output {
         self.closed.journal(words).await
