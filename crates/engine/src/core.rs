@@ -29,6 +29,7 @@ use store::codec::{Actor, Cause, CommandKind, write_record};
 use store::{Append, Batch, BatchId, Head, StreamId};
 
 use crate::handle::Publication;
+use crate::meters::{CoreState, PaymentCounts};
 use crate::recovery::Recovered;
 use crate::seen::SeenTable;
 use crate::{
@@ -128,6 +129,7 @@ struct Open<R> {
     silent_since: Option<Timestamp>,
     /// Whether this batch says who was seen.
     saw: bool,
+    payments: PaymentCounts,
 }
 
 impl<R> Default for Open<R> {
@@ -147,6 +149,7 @@ impl<R> Open<R> {
             open_payments: Vec::new(),
             silent_since: None,
             saw: false,
+            payments: PaymentCounts::default(),
         }
     }
 }
@@ -161,6 +164,7 @@ struct InFlight<R> {
     open_payments: Vec<(PaymentIndex, Option<Due>)>,
     silent_since: Option<Timestamp>,
     saw: bool,
+    payments: PaymentCounts,
     /// When it was handed out.
     since: Timestamp,
     publication: Option<Sale>,
@@ -207,6 +211,7 @@ pub struct Core<R> {
     /// Payments that are decided and not durable yet.
     begun: usize,
     calls: OpenCalls,
+    payments: PaymentCounts,
     /// What the provider said while the working copy was being rebuilt.
     unheard: Vec<(PaymentIndex, CallResult)>,
     presence: Presence,
@@ -254,6 +259,7 @@ impl<R> Core<R> {
             paying: BTreeMap::new(),
             begun: 0,
             calls,
+            payments: PaymentCounts::default(),
             unheard: Vec::new(),
             presence: Presence::default(),
             turned_away: Vec::new(),
@@ -269,6 +275,17 @@ impl<R> Core<R> {
     #[must_use]
     pub fn publication(&self) -> Publication {
         self.publish(self.base.clone(), self.base_head.number)
+    }
+
+    /// How it stands, for those who watch it.
+    #[must_use]
+    pub fn state(&self) -> CoreState {
+        CoreState {
+            durable: self.tip.number,
+            queues: std::array::from_fn(|priority| self.queues[priority].len()),
+            payments: self.payments,
+            oldest_unknown: self.calls.oldest_unknown(),
+        }
     }
 
     /// Whether everything that was accepted is answered and durable.
@@ -362,6 +379,7 @@ impl<R> Core<R> {
                 None => self.calls.closed(payment),
             }
         }
+        self.payments.add(&done.payments);
         self.events_since_snapshot += done.events;
         if let Some(sale) = done.publication {
             self.published(sale, now, out);
@@ -538,6 +556,7 @@ impl<R> Core<R> {
             self.last_at = now;
             for event in &events {
                 self.note(event, now);
+                count(event, &mut self.open.payments);
             }
         }
         events.clear();
@@ -793,6 +812,7 @@ impl<R> Core<R> {
             open_payments: open.open_payments,
             silent_since: open.silent_since,
             saw: open.saw,
+            payments: open.payments,
             since: now,
             publication: due.then(|| self.sale.clone()),
             retry: None,
@@ -883,6 +903,39 @@ impl<R> Core<R> {
             shown.state = domain::payment::PaymentState::Unknown;
         }
         Reply { as_of: self.tip.number, answer: Ok(answer) }
+    }
+}
+
+/// Counts what becomes of payments.
+fn count(event: &Event, payments: &mut PaymentCounts) {
+    match event {
+        Event::PaymentBegun { .. } => payments.begun += 1,
+        Event::PaymentApproved { .. } => payments.approved += 1,
+        Event::PaymentDeclined { .. } => payments.declined += 1,
+        Event::PaymentUnknown { .. } => payments.unknown += 1,
+        Event::RefundDue { .. } => payments.refund_due += 1,
+        Event::PaymentRefunded { .. } => payments.refunded += 1,
+        Event::Scheduled(_)
+        | Event::Opened
+        | Event::Paused
+        | Event::Unpaused
+        | Event::Closed { .. }
+        | Event::LimitsChanged { .. }
+        | Event::SeatsWithheld { .. }
+        | Event::SeatsReleased { .. }
+        | Event::Resumed { .. }
+        | Event::Joined { .. }
+        | Event::Seen { .. }
+        | Event::PlacesExpired { .. }
+        | Event::Left { .. }
+        | Event::PassedOver { .. }
+        | Event::Admitted { .. }
+        | Event::TurnMissed { .. }
+        | Event::ChoosingEnded { .. }
+        | Event::SeatsHeld { .. }
+        | Event::SeatsGivenBack { .. }
+        | Event::HoldExpired { .. }
+        | Event::LineEnded { .. } => {}
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::handle::{Publication, SaleHandle};
+use crate::meters::{Asked, CommandOutcome, Meters};
 use crate::recovery::ReplayError;
 use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant};
 use inbox::{Inbox, Input};
@@ -59,6 +60,7 @@ struct Shared {
     stopped: AtomicBool,
     /// Requests that wait in the inbox.
     waiting: AtomicUsize,
+    meters: Meters,
 }
 
 /// Requests in the inbox, at most: it is emptied between two commits.
@@ -87,6 +89,7 @@ impl Engine {
             trouble: Mutex::new(None),
             stopped: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            meters: Meters::default(),
         });
         let sales =
             Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);
@@ -153,6 +156,7 @@ impl Engine {
             return Err(Failure::Unavailable);
         }
         if self.shared.waiting.load(Ordering::Relaxed) >= INBOX_MAX {
+            self.shared.meters.came_to(Asked::of(&request.command), CommandOutcome::Overloaded);
             return Err(Failure::Overloaded);
         }
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
@@ -193,6 +197,18 @@ impl Engine {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.shared.trouble.lock().expect("no thread has panicked").clone()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
+    /// Requests that wait for the deciding thread to look at them.
+    #[must_use]
+    pub fn inbox_length(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// Stops: finishes what was accepted, writes a snapshot of every sale, syncs the journal. New

@@ -12,6 +12,7 @@ pub mod core;
 mod directory;
 mod driver;
 mod handle;
+pub mod meters;
 mod recovery;
 mod seen;
 
@@ -80,6 +81,21 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// Every priority, the first one first.
+    pub const ALL: [Self; 5] = [Self::Settle, Self::Tick, Self::Payment, Self::Hold, Self::Join];
+
+    /// The priority as one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Tick => "tick",
+            Self::Payment => "payment",
+            Self::Hold => "hold",
+            Self::Join => "join",
+        }
+    }
+
     /// The priority of a command.
     #[must_use]
     pub fn of(command: &Command) -> Self {

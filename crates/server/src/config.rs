@@ -16,6 +16,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
 
+use crate::http::JoinLimit;
 use crate::ids::parse_short;
 use crate::operator::{self, OperatorCommand};
 use crate::stampede::StampedeOptions;
@@ -185,19 +186,38 @@ pub(crate) struct ServeOptions {
     )]
     pub(crate) requests_in_flight: u32,
 
-    /// Buyers' connections that are open at a time; others wait to be accepted.
+    /// Buyers' connections that are open at a time; others wait, in the system's queue, to be
+    /// accepted.
     #[arg(
         long, env = "MAEPYO_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub(crate) connections: u32,
 
-    /// Seconds after which a connection is closed on which nothing moves.
+    /// Seconds after which a connection is closed on which nothing moves, a request that comes byte
+    /// by byte is given up, and a body that did not come is refused.
     #[arg(
         long, env = "MAEPYO_IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
         value_parser = clap::value_parser!(u64).range(1..=3_600)
     )]
     pub(crate) idle_timeout: u64,
+
+    /// Joins from one address each second, at most; 0 for no limit. Not counted for this machine
+    /// itself; an address of IPv6 counts by its first 64 bits.
+    #[arg(
+        long, env = "MAEPYO_JOINS_PER_ADDRESS", value_name = "COUNT",
+        default_value_t = JoinLimit::default().per_second,
+        value_parser = clap::value_parser!(u32).range(0..=100_000)
+    )]
+    pub(crate) joins_per_address: u32,
+
+    /// Joins from one address at once, at most.
+    #[arg(
+        long, env = "MAEPYO_JOINS_BURST", value_name = "COUNT",
+        default_value_t = JoinLimit::default().burst,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) joins_burst: u32,
 
     /// A proxy, or a network of them, that may say in X-Forwarded-For whom a request is from.
     #[arg(long, env = "MAEPYO_TRUSTED_PROXY", value_name = "ADDR[/BITS]", value_delimiter = ',')]

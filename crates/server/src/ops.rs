@@ -23,23 +23,34 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use store::Journal;
 
-use crate::http::{Edge, Problem};
+use crate::http::{Edge, HttpMeters, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
+use crate::serve::Occupancy;
 pub(crate) use key::{AdminKey, AdminSecret};
+
+/// What is shown to operators beside what the engine publishes.
+pub(crate) struct Watched {
+    /// Where everything is kept.
+    pub(crate) journal: Arc<dyn Journal>,
+    /// What is counted of buyers' requests.
+    pub(crate) meters: &'static HttpMeters,
+    /// Each listener, and how full it is.
+    pub(crate) listeners: [(&'static str, Arc<Occupancy>); 2],
+}
 
 /// What all operators' requests share.
 pub(crate) struct Ops {
     engine: Arc<Engine>,
-    journal: Arc<dyn Journal>,
+    watched: Watched,
     key: AdminKey,
     /// Held by whoever reads limits, changes some and writes all of them.
     changing_limits: tokio::sync::Mutex<()>,
 }
 
 impl Ops {
-    pub(crate) fn new(engine: Arc<Engine>, journal: Arc<dyn Journal>, key: AdminKey) -> Self {
-        Self { engine, journal, key, changing_limits: tokio::sync::Mutex::default() }
+    pub(crate) fn new(engine: Arc<Engine>, watched: Watched, key: AdminKey) -> Self {
+        Self { engine, watched, key, changing_limits: tokio::sync::Mutex::default() }
     }
 }
 
@@ -75,7 +86,7 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
 }
 
 async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
-    let text = metrics::exposition(&ops.engine, &*ops.journal);
+    let text = metrics::exposition(&ops.engine, &ops.watched);
     ([(CONTENT_TYPE, metrics::MEDIA_TYPE), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 

@@ -28,13 +28,15 @@ use crate::calls::GatewayCalls;
 use crate::config::{self, ServeOptions, Stop};
 use crate::gateway::PaymentGateway;
 use crate::gateway::sandbox::SandboxGateway;
+use crate::http::{HttpMeters, JoinLimit};
 use crate::ids::Ids;
-use crate::ops::{AdminKey, Ops};
+use crate::ops::{AdminKey, Ops, Watched};
 use crate::token::Keyring;
 use crate::{demo, http, log, ops};
 use listener::{Bounds, Listener, affordable};
 
 pub(crate) use client_address::Network;
+pub(crate) use listener::Occupancy;
 
 /// How long the runtime may take to drop what is left at the end.
 const DROP_MAX: Duration = Duration::from_secs(1);
@@ -145,23 +147,41 @@ impl Opened {
         options: &ServeOptions,
     ) {
         let Self { public, operators, mut signals, engine } = self;
+        let idle = Duration::from_secs(options.idle_timeout);
+        let meters = HttpMeters::leaked();
+        let requests = options.requests_in_flight;
         let for_buyers = Bounds {
-            connections: affordable(options.connections),
-            requests: options.requests_in_flight,
-            idle: Duration::from_secs(options.idle_timeout),
+            occupancy: Occupancy::new(affordable(options.connections), requests),
+            idle,
             proxies: options.trusted_proxy.clone(),
+            meters: Some(meters),
         };
-        let for_operators =
-            Bounds { connections: OPERATORS_MAX, proxies: Vec::new(), ..for_buyers.clone() };
+        let for_operators = Bounds {
+            occupancy: Occupancy::new(OPERATORS_MAX, requests),
+            idle,
+            proxies: Vec::new(),
+            meters: None,
+        };
         let (public_addr, operators_addr) = (public.addr(), operators.addr());
         let app = App {
             epoch: engine.epoch(),
             engine: Arc::clone(&engine),
             keyring,
             token_ttl_s: options.token_ttl,
+            body_wait: idle,
+            join_limit: JoinLimit {
+                per_second: options.joins_per_address,
+                burst: options.joins_burst,
+            },
+            meters,
         };
         let buyers_calls = http::router(Arc::new(app));
-        let operators_calls = ops::router(Ops::new(Arc::clone(&engine), journal, admin_key));
+        let listeners = [
+            ("buyers", Arc::clone(&for_buyers.occupancy)),
+            ("operators", Arc::clone(&for_operators.occupancy)),
+        ];
+        let watched = Watched { journal, meters, listeners };
+        let operators_calls = ops::router(Ops::new(Arc::clone(&engine), watched, admin_key));
 
         let (stop, stopping) = watch::channel(false);
         let public = tokio::spawn(public.serve(buyers_calls, for_buyers, stopping.clone()));

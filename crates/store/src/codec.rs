@@ -78,6 +78,9 @@ macro_rules! command_kinds {
         }
 
         impl CommandKind {
+            /// Every kind, each at its number.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
             /// The kind as one word.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -183,6 +186,13 @@ mod tests {
     use super::*;
     use domain::id::EntryIndex;
     use domain::time::Second;
+
+    #[test]
+    fn every_kind_stands_at_its_number() {
+        for (number, kind) in CommandKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, number);
+        }
+    }
 
     #[test]
     fn records_are_read_as_they_were_written() {

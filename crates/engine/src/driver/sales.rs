@@ -23,6 +23,7 @@ use super::writer::{Job, Snapshot};
 use crate::core::{Core, Output};
 use crate::directory::Directory;
 use crate::handle::SaleHandle;
+use crate::meters::Asked;
 use crate::recovery::{self, CATALOGUE, Recovered, ReplayError};
 use crate::{Calls, Config, Failure, NewSale, Reply, Request, Warrant};
 
@@ -80,7 +81,7 @@ type AddedTo = oneshot::Sender<Result<Result<(), Refusal>, Failure>>;
 #[derive(Debug)]
 enum To {
     /// Whoever submitted a command.
-    Caller(ReplyTo),
+    Caller(ReplyTo, Asked),
     /// Whoever added a sale: told once it can be read, not only decided.
     Adder(Option<AddedTo>),
 }
@@ -251,7 +252,8 @@ impl Sales {
             Input::Request { stream, request, to } => {
                 self.requests += 1;
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                self.offer(stream, request, To::Caller(to), now);
+                let asked = Asked::of(&request.command);
+                self.offer(stream, request, To::Caller(to, asked), now);
             }
             Input::AddSale { sale, id, warrant, to } => {
                 if self.adding.len() >= ADDING_MAX {
@@ -363,6 +365,7 @@ impl Sales {
             self.put_out(stream);
             let sale = self.running.get_mut(&stream).expect("it was just found");
             sale.wake_at = sale.core.next_wake(now);
+            sale.handle.core_stands(&sale.core.state(), now);
         }
         self.replies.tell();
         self.lose_patience(now);
@@ -370,7 +373,9 @@ impl Sales {
             self.appends.push(append);
         }
         if !self.appends.is_empty() {
-            self.crowd.came(std::mem::take(&mut self.requests));
+            let requests = std::mem::take(&mut self.requests);
+            self.shared.meters.commit_requests.observe(requests as u64);
+            self.crowd.came(requests);
             self.appends_in_flight += self.appends.len();
             // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
@@ -394,25 +399,29 @@ impl Sales {
             let sale = self.running.get_mut(&stream).expect("a running sale");
             match output {
                 Output::Append(append) => self.appends.push(append),
-                Output::Reply { to: To::Caller(to), entry, result } => {
+                Output::Reply { to: To::Caller(to, asked), entry, result } => {
+                    self.shared.meters.told(asked, &result);
                     if let (Some(entry), Ok(reply)) = (entry, &result) {
                         sale.handle.answered(entry, reply.as_of);
                     }
                     self.replies.add(to, result);
                 }
-                Output::Reply { to: To::Adder(to), result, .. } => match result {
-                    Ok(Reply { as_of, answer: Ok(_) }) => {
-                        if sale.handle.publication().as_of >= as_of {
-                            tell(to, Ok(Ok(())));
-                        } else {
-                            sale.adders.push((as_of, to));
+                Output::Reply { to: To::Adder(to), result, .. } => {
+                    self.shared.meters.told(Asked::SCHEDULE, &result);
+                    match result {
+                        Ok(Reply { as_of, answer: Ok(_) }) => {
+                            if sale.handle.publication().as_of >= as_of {
+                                tell(to, Ok(Ok(())));
+                            } else {
+                                sale.adders.push((as_of, to));
+                            }
                         }
+                        Ok(Reply { answer: Err(refusal), .. }) => {
+                            tell(to, Ok(Err(refusal)));
+                        }
+                        Err(failure) => tell(to, Err(failure)),
                     }
-                    Ok(Reply { answer: Err(refusal), .. }) => {
-                        tell(to, Ok(Err(refusal)));
-                    }
-                    Err(failure) => tell(to, Err(failure)),
-                },
+                }
                 Output::Publish(publication) => {
                     let as_of = publication.as_of;
                     let new = sale.handle.publication().sale.hall().is_none();

@@ -10,6 +10,7 @@ use store::{Append, Head, Journal, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
+use crate::clock::Stopwatch;
 use crate::recovery::encode_snapshot;
 
 /// How often the store's clock is looked at.
@@ -87,7 +88,14 @@ fn append(journal: &dyn Journal, shared: &Shared, appends: Vec<Append>) {
     if appends.is_empty() {
         return;
     }
+    let watch = Stopwatch::start();
     let result = journal.append(&appends);
+    let meters = &shared.meters;
+    meters.commit_time.observe(watch.nanos());
+    meters.commit_bytes.observe(appends.iter().map(|append| append.batch.body.len() as u64).sum());
+    if result.is_err() {
+        meters.commit_failed();
+    }
     told(shared, result.as_ref().err());
     shared.inbox.put(Input::Appended { appends, result });
 }

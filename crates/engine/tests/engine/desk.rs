@@ -15,6 +15,7 @@ use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use engine::core::{Core, Output};
+use engine::meters::CoreState;
 use engine::{
     Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
     SaleHandle,
@@ -290,6 +291,10 @@ impl Desk {
                 view.place.entry
             }
         }
+    }
+
+    pub(crate) fn state(&self) -> CoreState {
+        self.core.state()
     }
 
     pub(crate) fn tip(&self) -> u64 {

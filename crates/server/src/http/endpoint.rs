@@ -17,6 +17,7 @@ use axum::handler::Handler;
 use axum::response::Response;
 use domain::Command;
 use domain::time::Timestamp;
+use engine::clock::Stopwatch;
 use engine::{Instrument, SaleHandle};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, Entry, VARY};
@@ -147,23 +148,29 @@ handle!(A first);
 handle!(A first, B second);
 handle!(A first, B second, C third);
 
-/// A handler as a route: what all answers have in common is added here.
+/// A handler as a route: what all answers have in common is added here, and they are counted.
 #[derive(Clone)]
-pub(super) struct Endpoint<H>(pub(super) H);
+pub(super) struct Endpoint<H> {
+    pub(super) handler: H,
+    /// The route's number in the table.
+    pub(super) route: usize,
+}
 
 impl<Arguments: 'static, H: Handle<Arguments>> Handler<Arguments, Arc<House>> for Endpoint<H> {
     type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
     fn call(self, request: Request, house: Arc<House>) -> Self::Future {
-        Box::pin(answer(self.0, request, house))
+        Box::pin(answer(self, request, house))
     }
 }
 
 async fn answer<Arguments>(
-    handler: impl Handle<Arguments>,
+    Endpoint { handler, route }: Endpoint<impl Handle<Arguments>>,
     request: Request,
     house: Arc<House>,
 ) -> Response {
+    let watch = Stopwatch::start();
+    let meters = house.app.meters;
     let (parts, body) = request.into_parts();
     let language = Language::of(&parts.headers);
     let with_token = parts.headers.contains_key(AUTHORIZATION);
@@ -178,6 +185,7 @@ async fn answer<Arguments>(
         Ok(response) => (response, None),
         Err(problem) => {
             let code = problem.code();
+            meters.problem(code);
             (problem.respond(language, request_id), Some(code))
         }
     };
@@ -196,6 +204,7 @@ async fn answer<Arguments>(
         // Whoever stands between us and the buyer keeps nothing of theirs, however public it is.
         headers.insert(CACHE_CONTROL, NO_STORE);
     }
+    meters.answered(route, response.status(), watch.nanos());
     response
 }
 

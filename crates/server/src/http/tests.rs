@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -126,7 +127,15 @@ impl Office {
         }
         let keyring = Keyring::from_env_value(KEY).unwrap();
         let epoch = engine.epoch();
-        let app = Arc::new(App { engine, keyring, epoch, token_ttl_s: 300 });
+        let app = Arc::new(App {
+            engine,
+            keyring,
+            epoch,
+            token_ttl_s: 300,
+            body_wait: Duration::from_secs(30),
+            join_limit: JoinLimit::default(),
+            meters: HttpMeters::leaked(),
+        });
         Self { router: router(app.clone()), app }
     }
 

@@ -72,7 +72,7 @@ impl FromRequest<Arc<Ops>> for AdminCall {
                 return Err(refuse(Edge::BodyTooLarge { bytes_max: BODY_BYTES_MAX }.into()));
             }
             Ok(Err(_)) => return Err(refuse(Flaw::BodyBroken.into())),
-            Err(_) => return Err(refuse(Edge::BodyTooSlow.into())),
+            Err(_) => return Err(refuse(Edge::BodyTooSlow { wait_s: BODY_WAIT.as_secs() }.into())),
         };
         Ok(Self { ops: Arc::clone(ops), language, id, warrant, sale, body })
     }

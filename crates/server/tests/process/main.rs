@@ -8,9 +8,11 @@ mod support;
 
 mod command_line;
 mod crash;
+mod door;
 mod errors;
 mod exceptions;
 mod history;
+mod metrics;
 mod operator_commands;
 mod operators;
 mod outage;

@@ -89,7 +89,7 @@ async fn a_sale_is_run_from_the_command_line() {
     assert!(desk.say(&["close", "small"]).await.starts_with("small is closed"));
 
     let history = desk.office.history(&["--sale", "small"]).await;
-    let mut word = |event: &str| {
+    let word = |event: &str| {
         let line = history.events(event).next().unwrap_or_else(|| panic!("{event}: {history:?}"));
         assert_eq!(line["actor"], "operator");
         (line["by"].clone(), line["because"].clone())
