@@ -26,7 +26,7 @@ use crate::directory::Directory;
 use crate::handle::{Publication, SaleHandle};
 use crate::meters::{Asked, CommandOutcome, Meters};
 use crate::recovery::ReplayError;
-use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant};
+use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant, Watch};
 use inbox::{Inbox, Input};
 use sales::Sales;
 
@@ -61,6 +61,7 @@ struct Shared {
     /// Requests that wait in the inbox.
     waiting: AtomicUsize,
     meters: Meters,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 /// Requests in the inbox, at most: it is emptied between two commits.
@@ -90,6 +91,7 @@ impl Engine {
             stopped: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             meters: Meters::default(),
+            watch: config.watch.clone(),
         });
         let sales =
             Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);

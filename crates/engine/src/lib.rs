@@ -50,6 +50,27 @@ pub struct Config {
     /// A snapshot is written after this many events: rarely enough to cost little, and few enough
     /// to be replayed in well under a second.
     pub snapshot_every: u64,
+    /// Who is told of each commit, if anybody.
+    pub watch: Option<Arc<dyn Watch>>,
+}
+
+/// Whoever watches the commits, on the thread that makes them: it must not wait.
+pub trait Watch: fmt::Debug + Send + Sync {
+    /// A commit is over.
+    fn committed(&self, commit: &Commit);
+}
+
+/// A commit that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    /// Nanoseconds that it took.
+    pub took_ns: u64,
+    /// Batches in it, each of another sale.
+    pub batches: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether nothing of it is known to be written.
+    pub failed: bool,
 }
 
 impl Default for Config {
@@ -61,6 +82,7 @@ impl Default for Config {
             queue_max: [20_000, 1_000, 8_000, 8_000, 4_000],
             payments_in_flight: 1_000,
             snapshot_every: 500_000,
+            watch: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use domain::time::Timestamp;
 use store::codec::CommandKind;
 
-use crate::{Failure, Priority, Reply};
+use crate::{Commit, Failure, Priority, Reply};
 
 /// Buckets of a histogram, at most.
 const BUCKETS_MAX: usize = 20;
@@ -221,8 +221,10 @@ impl Meters {
         self.commit_failures.load(Relaxed)
     }
 
-    pub(crate) fn commit_failed(&self) {
-        self.commit_failures.fetch_add(1, Relaxed);
+    pub(crate) fn committed(&self, commit: &Commit) {
+        self.commit_time.observe(commit.took_ns);
+        self.commit_bytes.observe(commit.bytes);
+        self.commit_failures.fetch_add(u64::from(commit.failed), Relaxed);
     }
 
     pub(crate) fn told(&self, asked: Asked, result: &Result<Reply, Failure>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use engine::Engine;
 
 use crate::http::{HttpMeters, JoinLimit};
+use crate::otlp::Tracer;
 use crate::token::Keyring;
 
 /// What all requests share.
@@ -23,6 +24,8 @@ pub(crate) struct App {
     pub(crate) body_wait: Duration,
     /// How often one address may join.
     pub(crate) join_limit: JoinLimit,
+    /// Traces them, if they are traced.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// What is counted of requests.
     pub(crate) meters: &'static HttpMeters,
 }

@@ -21,12 +21,14 @@ use crate::ids::parse_short;
 use crate::operator::{self, OperatorCommand};
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, serve, stampede};
+use crate::{journal, log, otlp, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
 /// The operators' key, instead of the file `admin.key`.
 const ADMIN_KEY: &str = "MAEPYO_ADMIN_KEY";
+/// Where traces are sent, as OpenTelemetry names it.
+const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Runs the program that the command line asks for.
 ///
@@ -219,6 +221,18 @@ pub(crate) struct ServeOptions {
     )]
     pub(crate) joins_burst: u32,
 
+    /// Where a collector of OpenTelemetry takes traces, as OTLP over HTTP; /v1/traces is added. Also
+    /// from OTEL_EXPORTER_OTLP_ENDPOINT. Nothing is traced without.
+    #[arg(long, env = "MAEPYO_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<otlp::Endpoint>,
+
+    /// Which share of all traces is sent, from 0 to 1.
+    #[arg(
+        long, env = "MAEPYO_OTLP_SAMPLE", value_name = "SHARE", default_value_t = 0.01,
+        value_parser = parse_share
+    )]
+    pub(crate) otlp_sample: f64,
+
     /// A proxy, or a network of them, that may say in X-Forwarded-For whom a request is from.
     #[arg(long, env = "MAEPYO_TRUSTED_PROXY", value_name = "ADDR[/BITS]", value_delimiter = ',')]
     pub(crate) trusted_proxy: Vec<serve::Network>,
@@ -277,21 +291,44 @@ impl DataDir {
 
 /// The token keys that the environment gives.
 pub(crate) fn token_keys() -> Result<Option<String>, Stop> {
-    secret(TOKEN_KEYS)
+    text(TOKEN_KEYS)
+}
+
+/// Where traces are sent, by the option or else by the environment of OpenTelemetry.
+pub(crate) fn otlp_endpoint(options: &ServeOptions) -> Result<Option<otlp::Endpoint>, Stop> {
+    if options.otlp_endpoint.is_some() {
+        return Ok(options.otlp_endpoint.clone());
+    }
+    let text = text(OTLP_ENDPOINT)?.filter(|text| !text.is_empty());
+    let read = |text: String| {
+        text.parse().map_err(|why| Stop::wrong(format!("{OTLP_ENDPOINT} is {why}: {text:?}.")))
+    };
+    text.map(read).transpose()
+}
+
+/// The name under which traces are sent.
+pub(crate) fn service_name() -> Result<String, Stop> {
+    let name = text("OTEL_SERVICE_NAME")?.filter(|name| !name.is_empty());
+    Ok(name.unwrap_or_else(|| "maepyo".to_owned()))
 }
 
 /// The operators' key that the environment gives.
 pub(crate) fn admin_key() -> Result<Option<String>, Stop> {
-    secret(ADMIN_KEY)
+    text(ADMIN_KEY)
 }
 
-fn secret(name: &str) -> Result<Option<String>, Stop> {
+fn text(name: &str) -> Result<Option<String>, Stop> {
     let text = std::env::var_os(name).map(OsString::into_string).transpose();
     text.map_err(|_| Stop::wrong(format!("{name} is not text.")))
 }
 
 pub(crate) fn parse_sale(text: &str) -> Result<SaleId, &'static str> {
     SaleId::parse(text).ok_or("a sale's id is 1 to 64 of a-z, 0-9 and -")
+}
+
+fn parse_share(text: &str) -> Result<f64, &'static str> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or("a share is a number from 0 to 1, such as 0.01")
 }
 
 fn parse_reservation(text: &str) -> Result<ReservationId, &'static str> {

@@ -73,6 +73,18 @@ struct Route {
     handler: fn(usize) -> MethodRouter<Arc<House>>,
 }
 
+/// The method of a route and its path, by its number; none for what no route takes.
+fn named(route: usize) -> (&'static str, Option<&'static str>) {
+    let found = ROUTES.get(route);
+    let method = match found.map(|route| route.method) {
+        Some("get") => "GET",
+        Some("post") => "POST",
+        Some("delete") => "DELETE",
+        Some(_) | None => "_OTHER",
+    };
+    (method, found.map(|route| route.path))
+}
+
 macro_rules! routes {
     ($($method:ident $path:literal $module:ident::$handler:ident [$($code:ident)*])+) => {
         const ROUTES: &[Route] = &[$(

@@ -26,6 +26,7 @@ use store::Journal;
 use crate::http::{Edge, HttpMeters, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
+use crate::otlp::SpanCounts;
 use crate::serve::Occupancy;
 pub(crate) use key::{AdminKey, AdminSecret};
 
@@ -37,6 +38,8 @@ pub(crate) struct Watched {
     pub(crate) meters: &'static HttpMeters,
     /// Each listener, and how full it is.
     pub(crate) listeners: [(&'static str, Arc<Occupancy>); 2],
+    /// What became of what was traced.
+    pub(crate) spans: Arc<SpanCounts>,
 }
 
 /// What all operators' requests share.

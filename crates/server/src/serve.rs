@@ -12,6 +12,7 @@ mod progress;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use store::Journal;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::calls::GatewayCalls;
@@ -31,8 +33,9 @@ use crate::gateway::sandbox::SandboxGateway;
 use crate::http::{HttpMeters, JoinLimit};
 use crate::ids::Ids;
 use crate::ops::{AdminKey, Ops, Watched};
+use crate::otlp::{SpanCounts, Tracer};
 use crate::token::Keyring;
-use crate::{demo, http, log, ops};
+use crate::{demo, http, log, ops, otlp};
 use listener::{Bounds, Listener, affordable};
 
 pub(crate) use client_address::Network;
@@ -41,6 +44,9 @@ pub(crate) use listener::Occupancy;
 /// How long the runtime may take to drop what is left at the end.
 const DROP_MAX: Duration = Duration::from_secs(1);
 
+/// How long the last traces may take to be sent.
+const TRACES_MAX: Duration = Duration::from_secs(3);
+
 /// Connections of operators and their tools, at most.
 const OPERATORS_MAX: u32 = 256;
 
@@ -48,6 +54,7 @@ const OPERATORS_MAX: u32 = 256;
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     log::start(options.log_format, &options.log);
     refuse_play_money(options.listen, options.allow_sandbox_payments)?;
+    let traces = Traces::new(options)?;
 
     let mut store_options = store::Options::new(Arc::new(wall_ms));
     store_options.accept_shorter_history = options.accept_shorter_history;
@@ -67,7 +74,8 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
             Listener::bind(options.ops_listen).map_err(|error| unusable("--ops-listen", &error))?;
         // From here on a signal is noticed, and acted on when the start is over.
         let signals = Signals::watch()?;
-        let engine = start_engine(&journal, gateway, options).map_err(Stop::failed)?;
+        let watch = traces.tracer.clone();
+        let engine = start_engine(&journal, gateway, watch, options).map_err(Stop::failed)?;
         if options.demo {
             demo::schedule(&engine).await?;
         }
@@ -75,8 +83,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     })?;
 
     let engine = Arc::clone(&opened.engine);
-    runtime.block_on(opened.run(journal, keyring, admin_key, options));
+    let told = runtime.block_on(opened.run(journal, keyring, admin_key, traces, options));
     engine.stop();
+    drop(engine);
+    if let Some(told) = told {
+        // Nobody traces any more, so it ends with what was traced.
+        let _late = runtime.block_on(async { tokio::time::timeout(TRACES_MAX, told).await });
+    }
     runtime.shutdown_timeout(DROP_MAX);
     tracing::info!("stopped");
     Ok(())
@@ -112,9 +125,30 @@ fn unusable(option: &str, error: &std::io::Error) -> Stop {
     Stop::failed(format!("the address of {option} cannot be used: {error}."))
 }
 
+/// How requests and commits are traced.
+struct Traces {
+    tracer: Option<Arc<Tracer>>,
+    /// What sends them, until it is begun.
+    sending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    counts: Arc<SpanCounts>,
+}
+
+impl Traces {
+    fn new(options: &ServeOptions) -> Result<Self, Stop> {
+        let counts = Arc::<SpanCounts>::default();
+        let Some(endpoint) = config::otlp_endpoint(options)? else {
+            return Ok(Self { tracer: None, sending: None, counts });
+        };
+        let (tracer, spans) = Tracer::new(options.otlp_sample, Arc::clone(&counts));
+        let sending = otlp::send(endpoint, config::service_name()?, spans, Arc::clone(&counts));
+        Ok(Self { tracer: Some(Arc::new(tracer)), sending: Some(Box::pin(sending)), counts })
+    }
+}
+
 fn start_engine(
     journal: &Arc<dyn Journal>,
     gateway: Arc<dyn PaymentGateway>,
+    watch: Option<Arc<Tracer>>,
     options: &ServeOptions,
 ) -> Result<Arc<Engine>, StartError> {
     let (calls, connect) = GatewayCalls::new(gateway);
@@ -122,6 +156,7 @@ fn start_engine(
         node: Ids.node(),
         append_wait_max: Millis::from(options.append_wait_max) * 1000,
         payments_in_flight: options.payments_in_flight as usize,
+        watch: watch.map(|watch| watch as Arc<dyn engine::Watch>),
         ..engine::Config::default()
     };
     let engine = Engine::start(Arc::clone(journal), Box::new(calls), config)?;
@@ -138,14 +173,16 @@ struct Opened {
 }
 
 impl Opened {
-    /// Serves until the first signal, and lets everybody finish.
+    /// Serves until the first signal, and lets everybody finish. What is returned sends what is still
+    /// to be sent of the traces, if there are any.
     async fn run(
         self,
         journal: Arc<dyn Journal>,
         keyring: Keyring,
         admin_key: AdminKey,
+        traces: Traces,
         options: &ServeOptions,
-    ) {
+    ) -> Option<JoinHandle<()>> {
         let Self { public, operators, mut signals, engine } = self;
         let idle = Duration::from_secs(options.idle_timeout);
         let meters = HttpMeters::leaked();
@@ -173,14 +210,16 @@ impl Opened {
                 per_second: options.joins_per_address,
                 burst: options.joins_burst,
             },
+            tracer: traces.tracer,
             meters,
         };
+        let sending = traces.sending.map(tokio::spawn);
         let buyers_calls = http::router(Arc::new(app));
         let listeners = [
             ("buyers", Arc::clone(&for_buyers.occupancy)),
             ("operators", Arc::clone(&for_operators.occupancy)),
         ];
-        let watched = Watched { journal, meters, listeners };
+        let watched = Watched { journal, meters, listeners, spans: traces.counts };
         let operators_calls = ops::router(Ops::new(Arc::clone(&engine), watched, admin_key));
 
         let (stop, stopping) = watch::channel(false);
@@ -199,6 +238,7 @@ impl Opened {
         stop.send_replace(true);
         // A listener that panicked has ended the process.
         let _ = tokio::join!(public, operators);
+        sending
     }
 }
 

@@ -10,6 +10,7 @@ use store::{Append, Head, Journal, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
+use crate::Commit;
 use crate::clock::Stopwatch;
 use crate::recovery::encode_snapshot;
 
@@ -88,13 +89,14 @@ fn append(journal: &dyn Journal, shared: &Shared, appends: Vec<Append>) {
     if appends.is_empty() {
         return;
     }
-    let watch = Stopwatch::start();
+    let (batches, sizes) = (appends.len(), appends.iter().map(|append| append.batch.body.len()));
+    let bytes = sizes.sum::<usize>() as u64;
+    let began = Stopwatch::start();
     let result = journal.append(&appends);
-    let meters = &shared.meters;
-    meters.commit_time.observe(watch.nanos());
-    meters.commit_bytes.observe(appends.iter().map(|append| append.batch.body.len() as u64).sum());
-    if result.is_err() {
-        meters.commit_failed();
+    let commit = Commit { took_ns: began.nanos(), batches, bytes, failed: result.is_err() };
+    shared.meters.committed(&commit);
+    if let Some(watch) = &shared.watch {
+        watch.committed(&commit);
     }
     told(shared, result.as_ref().err());
     shared.inbox.put(Input::Appended { appends, result });

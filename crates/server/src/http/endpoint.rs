@@ -170,7 +170,7 @@ async fn answer<Arguments>(
     house: Arc<House>,
 ) -> Response {
     let watch = Stopwatch::start();
-    let meters = house.app.meters;
+    let (meters, tracer) = (house.app.meters, house.app.tracer.clone());
     let (parts, body) = request.into_parts();
     let language = Language::of(&parts.headers);
     let with_token = parts.headers.contains_key(AUTHORIZATION);
@@ -179,6 +179,7 @@ async fn answer<Arguments>(
     let asked = tracing::enabled!(Level::DEBUG)
         .then(|| (parts.method.clone(), parts.uri.path().to_owned()));
     let came_at = house.app.engine.now();
+    let begun = tracer.as_ref().and_then(|tracer| tracer.begin(&parts.headers));
 
     let ask = Ask { house, parts, language, id, came_at };
     let (mut response, code) = match handler.handle(ask, body).await {
@@ -205,6 +206,9 @@ async fn answer<Arguments>(
         headers.insert(CACHE_CONTROL, NO_STORE);
     }
     meters.answered(route, response.status(), watch.nanos());
+    if let Some((tracer, begun)) = tracer.zip(begun) {
+        tracer.answered(begun, super::named(route), response.status(), code, request_id);
+    }
     response
 }
 

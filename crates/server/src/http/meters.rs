@@ -96,6 +96,7 @@ impl HttpMeters {
     /// What was counted of each route.
     pub(crate) fn routes(&self) -> impl Iterator<Item = RouteCount> {
         let names = ROUTES.iter().map(|route| (route.method, route.path));
+        // What else is asked for has any method, and no name of ours.
         names.chain([("other", "unknown")]).enumerate().map(|(number, (method, route))| {
             let mut time = Tally::new(TIME_BOUNDS);
             let mut classes = CLASSES.map(|class| (class, 0));

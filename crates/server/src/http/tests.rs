@@ -134,6 +134,7 @@ impl Office {
             token_ttl_s: 300,
             body_wait: Duration::from_secs(30),
             join_limit: JoinLimit::default(),
+            tracer: None,
             meters: HttpMeters::leaked(),
         });
         Self { router: router(app.clone()), app }

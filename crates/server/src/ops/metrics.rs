@@ -30,6 +30,7 @@ pub(super) fn exposition(engine: &Engine, watched: &Watched) -> String {
     of_commands(&mut text, engine);
     of_sales(&mut text, engine);
     of_listeners(&mut text, watched);
+    of_traces(&mut text, watched);
     text.0
 }
 
@@ -174,6 +175,14 @@ fn of_listeners(text: &mut Exposition, watched: &Watched) {
     text.head("problems_total", "counter", "Problems that buyers were told, by code.");
     for (code, count) in watched.meters.problems() {
         text.line("problems_total", &[("code", code)], count);
+    }
+}
+
+fn of_traces(text: &mut Exposition, watched: &Watched) {
+    let help = "Spans that were to be sent to a collector, by what became of them.";
+    text.head("trace_spans_total", "counter", help);
+    for (outcome, count) in watched.spans.table() {
+        text.line("trace_spans_total", &[("outcome", outcome)], count);
     }
 }
 

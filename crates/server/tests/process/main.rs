@@ -20,4 +20,5 @@ mod rehearsal;
 mod rush;
 mod shutdown;
 mod stampede;
+mod traces;
 mod use_case;

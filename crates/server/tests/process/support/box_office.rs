@@ -159,7 +159,8 @@ impl Closed {
     pub(crate) fn program(&self) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_maepyo"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MAEPYO_") {
+            let named = name.to_string_lossy();
+            if named.starts_with("MAEPYO_") || named.starts_with("OTEL_") {
                 program.env_remove(name);
             }
         }
