@@ -28,6 +28,16 @@ macro_rules! limits {
             pub fn table(&self) -> Vec<(&'static str, u32, u32, u32)> {
                 vec![$((stringify!($name), self.$name, $min, $max)),+]
             }
+
+            /// Gives one limit another value, in its range or not. Says whether there is such a limit.
+            #[must_use]
+            pub fn set(&mut self, name: &str, value: u32) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name = value,)+
+                    _ => return false,
+                }
+                true
+            }
         }
     };
 }
@@ -168,6 +178,19 @@ mod tests {
                 assert_eq!(checked(value), Err(OutOfRange { name, value, min, max }));
             }
         }
+    }
+
+    #[test]
+    fn a_limit_is_set_by_its_name_and_no_other_with_it() {
+        let table = Limits::default().table();
+        for (at, (name, value, ..)) in table.iter().enumerate() {
+            let mut limits = Limits::default();
+            assert!(limits.set(name, value + 1));
+            let mut expected = table.clone();
+            expected[at].1 += 1;
+            assert_eq!(limits.table(), expected);
+        }
+        assert!(!Limits::default().set("hold", 1));
     }
 
     fn with_place_ttl(place_ttl: u32) -> Limits {

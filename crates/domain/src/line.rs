@@ -219,6 +219,13 @@ impl Line {
         self.missed
     }
 
+    /// Those with a place in line who are not admitted until they ask again: nothing was heard of
+    /// them when their turn came, or they missed it.
+    #[must_use]
+    pub fn away(&self) -> u32 {
+        self.in_line() - self.ready.count()
+    }
+
     /// Where an entry stands and its nonce, if there is such an entry.
     #[must_use]
     pub fn entry(&self, entry: EntryIndex) -> Option<(Nonce, EntryState)> {

@@ -29,6 +29,7 @@ use store::codec::{Actor, Cause, CommandKind, write_record};
 use store::{Append, Batch, BatchId, Head, StreamId};
 
 use crate::handle::Publication;
+use crate::meters::{CoreState, PaymentCounts};
 use crate::recovery::Recovered;
 use crate::seen::SeenTable;
 use crate::{
@@ -128,6 +129,7 @@ struct Open<R> {
     silent_since: Option<Timestamp>,
     /// Whether this batch says who was seen.
     saw: bool,
+    payments: PaymentCounts,
 }
 
 impl<R> Default for Open<R> {
@@ -147,6 +149,7 @@ impl<R> Open<R> {
             open_payments: Vec::new(),
             silent_since: None,
             saw: false,
+            payments: PaymentCounts::default(),
         }
     }
 }
@@ -161,6 +164,7 @@ struct InFlight<R> {
     open_payments: Vec<(PaymentIndex, Option<Due>)>,
     silent_since: Option<Timestamp>,
     saw: bool,
+    payments: PaymentCounts,
     /// When it was handed out.
     since: Timestamp,
     publication: Option<Sale>,
@@ -207,6 +211,7 @@ pub struct Core<R> {
     /// Payments that are decided and not durable yet.
     begun: usize,
     calls: OpenCalls,
+    payments: PaymentCounts,
     /// What the provider said while the working copy was being rebuilt.
     unheard: Vec<(PaymentIndex, CallResult)>,
     presence: Presence,
@@ -254,6 +259,7 @@ impl<R> Core<R> {
             paying: BTreeMap::new(),
             begun: 0,
             calls,
+            payments: PaymentCounts::default(),
             unheard: Vec::new(),
             presence: Presence::default(),
             turned_away: Vec::new(),
@@ -269,6 +275,17 @@ impl<R> Core<R> {
     #[must_use]
     pub fn publication(&self) -> Publication {
         self.publish(self.base.clone(), self.base_head.number)
+    }
+
+    /// How it stands, for those who watch it.
+    #[must_use]
+    pub fn state(&self) -> CoreState {
+        CoreState {
+            durable: self.tip.number,
+            queues: std::array::from_fn(|priority| self.queues[priority].len()),
+            payments: self.payments,
+            oldest_unknown: self.calls.oldest_unknown(),
+        }
     }
 
     /// Whether everything that was accepted is answered and durable.
@@ -362,6 +379,7 @@ impl<R> Core<R> {
                 None => self.calls.closed(payment),
             }
         }
+        self.payments.add(&done.payments);
         self.events_since_snapshot += done.events;
         if let Some(sale) = done.publication {
             self.published(sale, now, out);
@@ -499,7 +517,7 @@ impl<R> Core<R> {
 
     /// A command of the system's own.
     fn enqueue(&mut self, command: Command, now: Timestamp) {
-        let request = Request { command, actor: Actor::System, id: 0, instrument: None };
+        let request = Request::system(command);
         let priority = Priority::of(&request.command);
         self.queues[priority as usize].push_back(Waiting { request, to: None, since: now });
     }
@@ -526,25 +544,29 @@ impl<R> Core<R> {
     fn execute(
         &mut self,
         command: &Command,
-        actor: Actor,
-        request: Option<u64>,
+        cause: &Cause,
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
         let mut events = std::mem::take(&mut self.events);
         let result = self.sale.execute(command, now, &mut events);
         if !events.is_empty() {
-            let cause = Cause { actor, command: CommandKind::from(command), request };
             write_record(&mut self.open.body, cause, &events);
             self.open.events += events.len() as u64;
             self.open.at = now;
             self.last_at = now;
             for event in &events {
                 self.note(event, now);
+                count(event, &mut self.open.payments);
             }
         }
         events.clear();
         self.events = events;
         result
+    }
+
+    /// Executes a command of the system's own.
+    fn execute_own(&mut self, command: &Command, now: Timestamp) -> Result<Outcome, Refusal> {
+        self.execute(command, &Cause::system(CommandKind::from(command)), now)
     }
 
     /// What an event means for the core's own books, once it is durable.
@@ -572,7 +594,7 @@ impl<R> Core<R> {
             return;
         }
         let now = self.resume(now);
-        let _done = self.execute(&Command::Seen { entries }, Actor::System, None, now);
+        let _done = self.execute_own(&Command::Seen { entries }, now);
         self.open.saw = true;
     }
 
@@ -604,7 +626,7 @@ impl<R> Core<R> {
     fn settle_due(&mut self, now: Timestamp) {
         let now = self.resume(now);
         self.see_front(presence::front_len(&self.sale), now);
-        let _done = self.execute(&Command::Tick, Actor::System, None, now);
+        let _done = self.execute_own(&Command::Tick, now);
     }
 
     /// Journals a silence before anything is decided after it, and gives the time to decide at.
@@ -618,7 +640,7 @@ impl<R> Core<R> {
             self.alive_at = now;
             let events = self.open.events;
             let resume = Command::Resume { silent_since };
-            let _unscheduled = self.execute(&resume, Actor::System, None, now);
+            let _unscheduled = self.execute_own(&resume, now);
             if self.open.events > events {
                 self.open.silent_since.get_or_insert(silent_since);
             }
@@ -636,9 +658,14 @@ impl<R> Core<R> {
         if turns > 0 {
             self.see_front(turns, now);
         }
-        let Request { command, actor, id, .. } = &waiting.request;
-        let request = (*actor != Actor::System).then_some(*id);
-        let result = self.execute(&waiting.request.command, *actor, request, now);
+        let Request { command, actor, id, warrant, .. } = &waiting.request;
+        let cause = Cause {
+            actor: *actor,
+            command: CommandKind::from(command),
+            request: (*actor != Actor::System).then_some(*id),
+            warrant: warrant.clone(),
+        };
+        let result = self.execute(command, &cause, now);
         let refused = place_of(command).filter(|_| result.is_err());
         let as_of = self.decided_after();
         let (entry, tell) = match result {
@@ -785,6 +812,7 @@ impl<R> Core<R> {
             open_payments: open.open_payments,
             silent_since: open.silent_since,
             saw: open.saw,
+            payments: open.payments,
             since: now,
             publication: due.then(|| self.sale.clone()),
             retry: None,
@@ -875,6 +903,39 @@ impl<R> Core<R> {
             shown.state = domain::payment::PaymentState::Unknown;
         }
         Reply { as_of: self.tip.number, answer: Ok(answer) }
+    }
+}
+
+/// Counts what becomes of payments.
+fn count(event: &Event, payments: &mut PaymentCounts) {
+    match event {
+        Event::PaymentBegun { .. } => payments.begun += 1,
+        Event::PaymentApproved { .. } => payments.approved += 1,
+        Event::PaymentDeclined { .. } => payments.declined += 1,
+        Event::PaymentUnknown { .. } => payments.unknown += 1,
+        Event::RefundDue { .. } => payments.refund_due += 1,
+        Event::PaymentRefunded { .. } => payments.refunded += 1,
+        Event::Scheduled(_)
+        | Event::Opened
+        | Event::Paused
+        | Event::Unpaused
+        | Event::Closed { .. }
+        | Event::LimitsChanged { .. }
+        | Event::SeatsWithheld { .. }
+        | Event::SeatsReleased { .. }
+        | Event::Resumed { .. }
+        | Event::Joined { .. }
+        | Event::Seen { .. }
+        | Event::PlacesExpired { .. }
+        | Event::Left { .. }
+        | Event::PassedOver { .. }
+        | Event::Admitted { .. }
+        | Event::TurnMissed { .. }
+        | Event::ChoosingEnded { .. }
+        | Event::SeatsHeld { .. }
+        | Event::SeatsGivenBack { .. }
+        | Event::HoldExpired { .. }
+        | Event::LineEnded { .. } => {}
     }
 }
 

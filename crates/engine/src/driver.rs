@@ -19,14 +19,14 @@ use domain::sale::PlaceView;
 use domain::time::Timestamp;
 use domain::{Command, Refusal};
 use store::Journal;
-use store::codec::Actor;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::handle::{Publication, SaleHandle};
+use crate::meters::{Asked, CommandOutcome, Meters};
 use crate::recovery::ReplayError;
-use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request};
+use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant, Watch};
 use inbox::{Inbox, Input};
 use sales::Sales;
 
@@ -60,6 +60,8 @@ struct Shared {
     stopped: AtomicBool,
     /// Requests that wait in the inbox.
     waiting: AtomicUsize,
+    meters: Meters,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 /// Requests in the inbox, at most: it is emptied between two commits.
@@ -88,6 +90,8 @@ impl Engine {
             trouble: Mutex::new(None),
             stopped: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            meters: Meters::default(),
+            watch: config.watch.clone(),
         });
         let sales =
             Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);
@@ -127,7 +131,7 @@ impl Engine {
         if sale.saw(publication, view, self.now()) {
             let entries: Vec<EntryIndex> = vec![view.place.entry];
             let command = Command::Seen { entries };
-            let request = Request { command, actor: Actor::System, id: 0, instrument: None };
+            let request = Request::system(command);
             let (to, _nobody) = oneshot::channel();
             // Shed when too many wait: the buyer asks again, and is then seen.
             let _shed = self.put(sale.stream(), request, to);
@@ -154,6 +158,7 @@ impl Engine {
             return Err(Failure::Unavailable);
         }
         if self.shared.waiting.load(Ordering::Relaxed) >= INBOX_MAX {
+            self.shared.meters.came_to(Asked::of(&request.command), CommandOutcome::Overloaded);
             return Err(Failure::Overloaded);
         }
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
@@ -161,14 +166,21 @@ impl Engine {
         if taken { Ok(()) } else { Err(Failure::Unavailable) }
     }
 
-    /// Adds a sale to the catalogue and schedules it. The same sale twice is added once.
+    /// Adds a sale to the catalogue and schedules it, for the request `id` by this operator. The
+    /// same sale twice is added once.
     ///
     /// # Errors
-    /// What the rules refuse, or that this node could not.
-    pub async fn add_sale(&self, sale: NewSale, id: u64) -> Result<Result<(), Refusal>, Failure> {
+    /// What the rules refuse, or that this node could not within [`Config::append_wait_max`].
+    pub async fn add_sale(
+        &self,
+        sale: NewSale,
+        id: u64,
+        warrant: Option<Box<Warrant>>,
+    ) -> Result<Result<(), Refusal>, Failure> {
         let (to, reply) = oneshot::channel();
+        let sale = Box::new(sale);
         let taken = !self.shared.stopped.load(Ordering::Acquire)
-            && self.shared.inbox.put(Input::AddSale { sale: Box::new(sale), id, to });
+            && self.shared.inbox.put(Input::AddSale { sale, id, warrant, to });
         if !taken {
             return Err(Failure::Unavailable);
         }
@@ -187,6 +199,18 @@ impl Engine {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.shared.trouble.lock().expect("no thread has panicked").clone()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
+    /// Requests that wait for the deciding thread to look at them.
+    #[must_use]
+    pub fn inbox_length(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// Stops: finishes what was accepted, writes a snapshot of every sale, syncs the journal. New

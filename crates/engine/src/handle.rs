@@ -11,6 +11,7 @@ use domain::time::Timestamp;
 use tokio::sync::watch;
 
 use crate::core::is_news;
+use crate::meters::{CoreState, SharedCoreState};
 use crate::seconds;
 use crate::seen::SeenTable;
 
@@ -39,6 +40,7 @@ pub struct SaleHandle {
     as_of: watch::Sender<u64>,
     /// For each slot, the batch after which somebody's write was answered last.
     written: Box<[AtomicU64]>,
+    core: SharedCoreState,
 }
 
 impl SaleHandle {
@@ -52,6 +54,7 @@ impl SaleHandle {
             as_of: watch::Sender::new(publication.as_of),
             publication: ArcSwap::from_pointee(publication),
             written: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            core: SharedCoreState::default(),
         }
     }
 
@@ -92,6 +95,23 @@ impl SaleHandle {
         let as_of = publication.as_of;
         self.publication.store(Arc::new(publication));
         self.as_of.send_replace(as_of);
+    }
+
+    /// How the sale's core stands.
+    #[must_use]
+    pub fn core_state(&self) -> CoreState {
+        self.core.load()
+    }
+
+    /// Since when something durable is not shown yet, if it is not.
+    #[must_use]
+    pub fn behind_since(&self) -> Option<Timestamp> {
+        self.core.behind_since()
+    }
+
+    /// Notes how the core stands.
+    pub(crate) fn core_stands(&self, state: &CoreState, now: Timestamp) {
+        self.core.store(state, self.publication().as_of, now);
     }
 
     /// Notes that a buyer was answered from the state after batch `as_of`.

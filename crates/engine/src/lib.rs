@@ -12,6 +12,7 @@ pub mod core;
 mod directory;
 mod driver;
 mod handle;
+pub mod meters;
 mod recovery;
 mod seen;
 
@@ -24,7 +25,7 @@ use domain::money::{Currency, Money};
 use domain::sale::{PlaceView, ReservationView};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal};
-pub use store::codec::Actor;
+pub use store::codec::{Actor, Warrant};
 
 pub use directory::{Directory, Listed};
 pub use driver::{Engine, StartError};
@@ -49,6 +50,27 @@ pub struct Config {
     /// A snapshot is written after this many events: rarely enough to cost little, and few enough
     /// to be replayed in well under a second.
     pub snapshot_every: u64,
+    /// Who is told of each commit, if anybody.
+    pub watch: Option<Arc<dyn Watch>>,
+}
+
+/// Whoever watches the commits, on the thread that makes them: it must not wait.
+pub trait Watch: fmt::Debug + Send + Sync {
+    /// A commit is over.
+    fn committed(&self, commit: &Commit);
+}
+
+/// A commit that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    /// Nanoseconds that it took.
+    pub took_ns: u64,
+    /// Batches in it, each of another sale.
+    pub batches: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether nothing of it is known to be written.
+    pub failed: bool,
 }
 
 impl Default for Config {
@@ -60,6 +82,7 @@ impl Default for Config {
             queue_max: [20_000, 1_000, 8_000, 8_000, 4_000],
             payments_in_flight: 1_000,
             snapshot_every: 500_000,
+            watch: None,
         }
     }
 }
@@ -80,6 +103,21 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// Every priority, the first one first.
+    pub const ALL: [Self; 5] = [Self::Settle, Self::Tick, Self::Payment, Self::Hold, Self::Join];
+
+    /// The priority as one word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Tick => "tick",
+            Self::Payment => "payment",
+            Self::Hold => "hold",
+            Self::Join => "join",
+        }
+    }
+
     /// The priority of a command.
     #[must_use]
     pub fn of(command: &Command) -> Self {
@@ -113,6 +151,28 @@ pub struct Request {
     pub id: u64,
     /// What a payment is made with; never journalled, logged or kept after the provider was asked.
     pub instrument: Option<Instrument>,
+    /// Which operator asks, and why.
+    pub warrant: Option<Box<Warrant>>,
+}
+
+impl Request {
+    /// A command of the system's own.
+    #[must_use]
+    pub fn system(command: Command) -> Self {
+        Self { command, actor: Actor::System, id: 0, instrument: None, warrant: None }
+    }
+
+    /// A buyer's command.
+    #[must_use]
+    pub fn buyer(command: Command, id: u64, instrument: Option<Instrument>) -> Self {
+        Self { command, actor: Actor::Buyer, id, instrument, warrant: None }
+    }
+
+    /// An operator's command.
+    #[must_use]
+    pub fn operator(command: Command, id: u64, warrant: Option<Box<Warrant>>) -> Self {
+        Self { command, actor: Actor::Operator, id, instrument: None, warrant }
+    }
 }
 
 /// What a payment is made with: a provider's token, never a card number. A secret.

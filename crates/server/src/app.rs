@@ -1,9 +1,12 @@
 //! What all requests share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::Engine;
 
+use crate::http::{HttpMeters, JoinLimit};
+use crate::otlp::Tracer;
 use crate::token::Keyring;
 
 /// What all requests share.
@@ -17,4 +20,12 @@ pub(crate) struct App {
     pub(crate) epoch: u64,
     /// How long a queue token is valid, in seconds.
     pub(crate) token_ttl_s: u64,
+    /// How long a body may take to come.
+    pub(crate) body_wait: Duration,
+    /// How often one address may join.
+    pub(crate) join_limit: JoinLimit,
+    /// Traces them, if they are traced.
+    pub(crate) tracer: Option<Arc<Tracer>>,
+    /// What is counted of requests.
+    pub(crate) meters: &'static HttpMeters,
 }

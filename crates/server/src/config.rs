@@ -17,15 +17,19 @@ use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
 
 use crate::backup::{self, BackupOptions};
+use crate::http::JoinLimit;
 use crate::ids::parse_short;
+use crate::operator::{self, OperatorCommand};
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, serve, stampede};
+use crate::{journal, log, otlp, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
 /// The operators' key, instead of the file `admin.key`.
 const ADMIN_KEY: &str = "MAEPYO_ADMIN_KEY";
+/// Where traces are sent, as OpenTelemetry names it.
+const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Runs the program that the command line asks for.
 ///
@@ -44,6 +48,7 @@ pub fn run() -> ExitCode {
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
         Command::Backup(options) => backup::back_up(&options).map(|()| ExitCode::SUCCESS),
+        Command::Sale { command: SaleCommand::Operate(command) } => operator::run(&command),
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -98,6 +103,11 @@ enum Command {
     },
     /// Copies everything into a new directory, also while the box office runs.
     Backup(BackupOptions),
+    /// Looks at sales and operates them, while the box office runs.
+    Sale {
+        #[command(subcommand)]
+        command: SaleCommand,
+    },
     /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
     Stampede(Box<StampedeOptions>),
 }
@@ -108,6 +118,12 @@ enum JournalCommand {
     Show(ShowOptions),
     /// Replays everything and checks every invariant.
     Verify(VerifyOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum SaleCommand {
+    #[command(flatten)]
+    Operate(OperatorCommand),
 }
 
 /// How the box office is run.
@@ -176,19 +192,50 @@ pub(crate) struct ServeOptions {
     )]
     pub(crate) requests_in_flight: u32,
 
-    /// Buyers' connections that are open at a time; others wait to be accepted.
+    /// Buyers' connections that are open at a time; others wait, in the system's queue, to be
+    /// accepted.
     #[arg(
         long, env = "MAEPYO_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub(crate) connections: u32,
 
-    /// Seconds after which a connection is closed on which nothing moves.
+    /// Seconds after which a connection is closed on which nothing moves, a request that comes byte
+    /// by byte is given up, and a body that did not come is refused.
     #[arg(
         long, env = "MAEPYO_IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
         value_parser = clap::value_parser!(u64).range(1..=3_600)
     )]
     pub(crate) idle_timeout: u64,
+
+    /// Joins from one address each second, at most; 0 for no limit. Not counted for this machine
+    /// itself; an address of IPv6 counts by its first 64 bits.
+    #[arg(
+        long, env = "MAEPYO_JOINS_PER_ADDRESS", value_name = "COUNT",
+        default_value_t = JoinLimit::default().per_second,
+        value_parser = clap::value_parser!(u32).range(0..=100_000)
+    )]
+    pub(crate) joins_per_address: u32,
+
+    /// Joins from one address at once, at most.
+    #[arg(
+        long, env = "MAEPYO_JOINS_BURST", value_name = "COUNT",
+        default_value_t = JoinLimit::default().burst,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub(crate) joins_burst: u32,
+
+    /// Where a collector of OpenTelemetry takes traces, as OTLP over HTTP; /v1/traces is added. Also
+    /// from OTEL_EXPORTER_OTLP_ENDPOINT. Nothing is traced without.
+    #[arg(long, env = "MAEPYO_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<otlp::Endpoint>,
+
+    /// Which share of all traces is sent, from 0 to 1.
+    #[arg(
+        long, env = "MAEPYO_OTLP_SAMPLE", value_name = "SHARE", default_value_t = 0.01,
+        value_parser = parse_share
+    )]
+    pub(crate) otlp_sample: f64,
 
     /// A proxy, or a network of them, that may say in X-Forwarded-For whom a request is from.
     #[arg(long, env = "MAEPYO_TRUSTED_PROXY", value_name = "ADDR[/BITS]", value_delimiter = ',')]
@@ -248,21 +295,44 @@ impl DataDir {
 
 /// The token keys that the environment gives.
 pub(crate) fn token_keys() -> Result<Option<String>, Stop> {
-    secret(TOKEN_KEYS)
+    text(TOKEN_KEYS)
+}
+
+/// Where traces are sent, by the option or else by the environment of OpenTelemetry.
+pub(crate) fn otlp_endpoint(options: &ServeOptions) -> Result<Option<otlp::Endpoint>, Stop> {
+    if options.otlp_endpoint.is_some() {
+        return Ok(options.otlp_endpoint.clone());
+    }
+    let text = text(OTLP_ENDPOINT)?.filter(|text| !text.is_empty());
+    let read = |text: String| {
+        text.parse().map_err(|why| Stop::wrong(format!("{OTLP_ENDPOINT} is {why}: {text:?}.")))
+    };
+    text.map(read).transpose()
+}
+
+/// The name under which traces are sent.
+pub(crate) fn service_name() -> Result<String, Stop> {
+    let name = text("OTEL_SERVICE_NAME")?.filter(|name| !name.is_empty());
+    Ok(name.unwrap_or_else(|| "maepyo".to_owned()))
 }
 
 /// The operators' key that the environment gives.
 pub(crate) fn admin_key() -> Result<Option<String>, Stop> {
-    secret(ADMIN_KEY)
+    text(ADMIN_KEY)
 }
 
-fn secret(name: &str) -> Result<Option<String>, Stop> {
+fn text(name: &str) -> Result<Option<String>, Stop> {
     let text = std::env::var_os(name).map(OsString::into_string).transpose();
     text.map_err(|_| Stop::wrong(format!("{name} is not text.")))
 }
 
-fn parse_sale(text: &str) -> Result<SaleId, &'static str> {
+pub(crate) fn parse_sale(text: &str) -> Result<SaleId, &'static str> {
     SaleId::parse(text).ok_or("a sale's id is 1 to 64 of a-z, 0-9 and -")
+}
+
+fn parse_share(text: &str) -> Result<f64, &'static str> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or("a share is a number from 0 to 1, such as 0.01")
 }
 
 fn parse_reservation(text: &str) -> Result<ReservationId, &'static str> {

@@ -36,7 +36,7 @@ pub(crate) async fn schedule(engine: &Engine) -> Result<(), Stop> {
         if engine.directory().sale(demo.sale).is_some() {
             continue;
         }
-        let added = engine.add_sale(demo.at(engine.now()), Ids.request_id()).await;
+        let added = engine.add_sale(demo.at(engine.now()), Ids.request_id(), None).await;
         let failed = |why: &dyn std::fmt::Display| {
             Stop::failed(format!("the sale {} of the demo was not scheduled: {why}.", demo.sale))
         };

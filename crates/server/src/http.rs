@@ -21,6 +21,7 @@ mod idempotency;
 mod joins;
 mod json;
 mod me;
+mod meters;
 mod openapi;
 mod pass;
 mod payment;
@@ -48,7 +49,8 @@ use self::endpoint::{Ask, Endpoint};
 use self::joins::JoinLimiter;
 use crate::app::App;
 
-pub(crate) use self::joins::ClientAddress;
+pub(crate) use self::joins::{ClientAddress, JoinLimit};
+pub(crate) use self::meters::HttpMeters;
 pub(crate) use self::problem::{Edge, Flaw, Problem};
 pub(crate) use self::time::Utc;
 pub(crate) use self::words::state_word;
@@ -67,7 +69,20 @@ struct Route {
     path: &'static str,
     operation_id: &'static str,
     codes: &'static [&'static str],
-    handler: fn() -> MethodRouter<Arc<House>>,
+    /// The handler, as the route of that number.
+    handler: fn(usize) -> MethodRouter<Arc<House>>,
+}
+
+/// The method of a route and its path, by its number; none for what no route takes.
+fn named(route: usize) -> (&'static str, Option<&'static str>) {
+    let found = ROUTES.get(route);
+    let method = match found.map(|route| route.method) {
+        Some("get") => "GET",
+        Some("post") => "POST",
+        Some("delete") => "DELETE",
+        Some(_) | None => "_OTHER",
+    };
+    (method, found.map(|route| route.path))
 }
 
 macro_rules! routes {
@@ -78,7 +93,7 @@ macro_rules! routes {
                 path: $path,
                 operation_id: stringify!($handler),
                 codes: &[$(stringify!($code)),*],
-                handler: || $method(Endpoint($module::$handler)),
+                handler: |route| $method(Endpoint { handler: $module::$handler, route }),
             },
         )+];
     };
@@ -97,8 +112,8 @@ routes! {
     post   "/queue/token"                        queue::join_line
            [malformed_request idempotency_key_weak token_invalid sale_not_open sale_not_found
             performance_not_found date_ambiguous queue_full sale_closed sold_out body_too_large
-            unsupported_media_type performance_required wrong_performance idempotency_mismatch
-            rate_limited overloaded unavailable outcome_unknown]
+            body_too_slow unsupported_media_type performance_required wrong_performance
+            idempotency_mismatch rate_limited overloaded unavailable outcome_unknown]
     get    "/queue/status"                       queue::show_place
            [token_missing token_invalid token_expired]
     delete "/queue/token"                        queue::leave_line
@@ -107,7 +122,7 @@ routes! {
     post   "/reservations"                       reservations::hold_seats
            [malformed_request token_missing token_invalid token_expired not_admitted seat_not_found
             performance_not_found seat_taken reservation_exists price_changed place_ended
-            body_too_large unsupported_media_type no_seats too_many_seats duplicate_seat
+            body_too_large body_too_slow unsupported_media_type no_seats too_many_seats duplicate_seat
             performance_required wrong_performance idempotency_mismatch overloaded unavailable
             outcome_unknown]
     get    "/me/reservations"                    me::list_reservations
@@ -121,7 +136,8 @@ routes! {
     post   "/payment"                            payment::pay_reservation
            [malformed_request token_missing token_invalid token_expired payment_declined
             not_admitted reservation_not_found already_paid price_changed reservation_expired
-            place_ended body_too_large unsupported_media_type idempotency_mismatch overloaded
+            place_ended body_too_large body_too_slow unsupported_media_type idempotency_mismatch
+            overloaded
             unavailable outcome_unknown]
     get    "/payments/{payment_id}"              payment::show_payment
            [token_missing token_invalid token_expired payment_not_found]
@@ -135,16 +151,19 @@ routes! {
 /// The public listener's routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let house = Arc::new(House {
+        joins: JoinLimiter::new(app.join_limit),
         app,
         desks: Desks::default(),
-        joins: JoinLimiter::default(),
         documents: Documents::new(),
     });
     ROUTES
         .iter()
-        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
-        .method_not_allowed_fallback(Endpoint(refuse_method))
-        .fallback(Endpoint(refuse_path))
+        .enumerate()
+        .fold(Router::new(), |router, (number, route)| {
+            router.route(route.path, (route.handler)(number))
+        })
+        .method_not_allowed_fallback(Endpoint { handler: refuse_method, route: meters::UNKNOWN })
+        .fallback(Endpoint { handler: refuse_path, route: meters::UNKNOWN })
         .with_state(house)
 }
 

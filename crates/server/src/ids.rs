@@ -44,6 +44,16 @@ impl Ids {
         u128::from(generator.next_u64()) << 64 | u128::from(generator.next_u64())
     }
 
+    /// Names a trace; never zero.
+    pub(crate) fn trace_id(self) -> u128 {
+        u128::from(generator().next_u64() | 1) << 64 | u128::from(generator().next_u64())
+    }
+
+    /// Names a span of a trace; never zero.
+    pub(crate) fn span_id(self) -> u64 {
+        generator().next_u64() | 1
+    }
+
     /// `base_ms` give or take 20 %, so that clients told to come back do not come back together.
     pub(crate) fn jittered_ms(self, base_ms: u64) -> u64 {
         let spread = base_ms / 5;

@@ -111,6 +111,11 @@ struct Line<'l> {
     command: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<ShortId>,
+    /// Which operator, and why, as far as they said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<&'l str>,
     #[serde(flatten)]
     told: Told<'l>,
 }
@@ -125,7 +130,7 @@ fn print_sale(
     let mut teller = Teller::new(buyer);
     let print = |Replayed { batch, records, sale }: Replayed<'_>| {
         for record in records {
-            let Cause { actor, command, request } = record.cause;
+            let Cause { actor, command, request, warrant } = &record.cause;
             for event in &record.events {
                 let Some(told) = teller.tell(event, sale) else { continue };
                 printer.print(&Line {
@@ -139,6 +144,8 @@ fn print_sale(
                     },
                     command: command.as_str(),
                     request: request.map(ShortId::from),
+                    by: warrant.as_ref().map(|warrant| &*warrant.by),
+                    because: warrant.as_ref().and_then(|warrant| warrant.because.as_deref()),
                     told,
                 });
             }

@@ -5,7 +5,8 @@
 //! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
 //! (`sale_file`), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
 //! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
-//! people (`journal`); a crowd to rehearse with (`stampede`); what is logged (`log`).
+//! people (`journal`); operators at the command line (`operator`); a crowd to rehearse with (`stampede`); what is logged (`log`)
+//! and traced (`otlp`).
 //!
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 
@@ -20,7 +21,9 @@ mod ids;
 mod journal;
 mod language;
 mod log;
+mod operator;
 mod ops;
+mod otlp;
 mod sale_file;
 mod serve;
 mod stampede;

@@ -8,34 +8,52 @@
 mod admin;
 mod key;
 mod metrics;
+mod seats;
+pub(crate) mod warrant;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use engine::Engine;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use store::Journal;
 
-use crate::http::{Edge, Problem};
+use crate::http::{Edge, HttpMeters, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
-pub(crate) use key::AdminKey;
+use crate::otlp::SpanCounts;
+use crate::serve::Occupancy;
+pub(crate) use key::{AdminKey, AdminSecret};
+
+/// What is shown to operators beside what the engine publishes.
+pub(crate) struct Watched {
+    /// Where everything is kept.
+    pub(crate) journal: Arc<dyn Journal>,
+    /// What is counted of buyers' requests.
+    pub(crate) meters: &'static HttpMeters,
+    /// Each listener, and how full it is.
+    pub(crate) listeners: [(&'static str, Arc<Occupancy>); 2],
+    /// What became of what was traced.
+    pub(crate) spans: Arc<SpanCounts>,
+}
 
 /// What all operators' requests share.
 pub(crate) struct Ops {
     engine: Arc<Engine>,
-    journal: Arc<dyn Journal>,
+    watched: Watched,
     key: AdminKey,
+    /// Held by whoever reads limits, changes some and writes all of them.
+    changing_limits: tokio::sync::Mutex<()>,
 }
 
 impl Ops {
-    pub(crate) fn new(engine: Arc<Engine>, journal: Arc<dyn Journal>, key: AdminKey) -> Self {
-        Self { engine, journal, key }
+    pub(crate) fn new(engine: Arc<Engine>, watched: Watched, key: AdminKey) -> Self {
+        Self { engine, watched, key, changing_limits: tokio::sync::Mutex::default() }
     }
 }
 
@@ -45,6 +63,8 @@ pub(crate) fn router(ops: Ops) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/admin/sales", get(admin::list_sales))
+        .route("/admin/sales/{sale_id}/limits", patch(admin::change_limits))
         .route("/admin/sales/{sale_id}", get(admin::read_sale).put(admin::schedule_sale))
         .route("/admin/sales/{sale_id}/open", post(admin::open_sale))
         .route("/admin/sales/{sale_id}/pause", post(admin::pause_sale))
@@ -69,7 +89,7 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
 }
 
 async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
-    let text = metrics::exposition(&ops.engine, &*ops.journal);
+    let text = metrics::exposition(&ops.engine, &ops.watched);
     ([(CONTENT_TYPE, metrics::MEDIA_TYPE), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 

@@ -12,6 +12,7 @@ mod progress;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,19 +23,23 @@ use store::Journal;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::calls::GatewayCalls;
 use crate::config::{self, ServeOptions, Stop};
 use crate::gateway::PaymentGateway;
 use crate::gateway::sandbox::SandboxGateway;
+use crate::http::{HttpMeters, JoinLimit};
 use crate::ids::Ids;
-use crate::ops::{AdminKey, Ops};
+use crate::ops::{AdminKey, Ops, Watched};
+use crate::otlp::{SpanCounts, Tracer};
 use crate::token::Keyring;
-use crate::{demo, http, log, ops};
+use crate::{demo, http, log, ops, otlp};
 use listener::{Bounds, Listener, affordable};
 
 pub(crate) use client_address::Network;
+pub(crate) use listener::Occupancy;
 
 /// Files beside the journal: what signs tokens, whom operators are known by, and what the sandbox
 /// believes was paid.
@@ -45,6 +50,9 @@ pub(crate) const SANDBOX_BOOK_FILE: &str = "sandbox-book.jsonl";
 /// How long the runtime may take to drop what is left at the end.
 const DROP_MAX: Duration = Duration::from_secs(1);
 
+/// How long the last traces may take to be sent.
+const TRACES_MAX: Duration = Duration::from_secs(3);
+
 /// Connections of operators and their tools, at most.
 const OPERATORS_MAX: u32 = 256;
 
@@ -52,6 +60,7 @@ const OPERATORS_MAX: u32 = 256;
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     log::start(options.log_format, &options.log);
     refuse_play_money(options.listen, options.allow_sandbox_payments)?;
+    let traces = Traces::new(options)?;
 
     let mut store_options = store::Options::new(Arc::new(wall_ms));
     store_options.accept_shorter_history = options.accept_shorter_history;
@@ -71,7 +80,8 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
             Listener::bind(options.ops_listen).map_err(|error| unusable("--ops-listen", &error))?;
         // From here on a signal is noticed, and acted on when the start is over.
         let signals = Signals::watch()?;
-        let engine = start_engine(&journal, gateway, options).map_err(Stop::failed)?;
+        let watch = traces.tracer.clone();
+        let engine = start_engine(&journal, gateway, watch, options).map_err(Stop::failed)?;
         if options.demo {
             demo::schedule(&engine).await?;
         }
@@ -79,8 +89,13 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     })?;
 
     let engine = Arc::clone(&opened.engine);
-    runtime.block_on(opened.run(journal, keyring, admin_key, options));
+    let told = runtime.block_on(opened.run(journal, keyring, admin_key, traces, options));
     engine.stop();
+    drop(engine);
+    if let Some(told) = told {
+        // Nobody traces any more, so it ends with what was traced.
+        let _late = runtime.block_on(async { tokio::time::timeout(TRACES_MAX, told).await });
+    }
     runtime.shutdown_timeout(DROP_MAX);
     tracing::info!("stopped");
     Ok(())
@@ -116,9 +131,30 @@ fn unusable(option: &str, error: &std::io::Error) -> Stop {
     Stop::failed(format!("the address of {option} cannot be used: {error}."))
 }
 
+/// How requests and commits are traced.
+struct Traces {
+    tracer: Option<Arc<Tracer>>,
+    /// What sends them, until it is begun.
+    sending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    counts: Arc<SpanCounts>,
+}
+
+impl Traces {
+    fn new(options: &ServeOptions) -> Result<Self, Stop> {
+        let counts = Arc::<SpanCounts>::default();
+        let Some(endpoint) = config::otlp_endpoint(options)? else {
+            return Ok(Self { tracer: None, sending: None, counts });
+        };
+        let (tracer, spans) = Tracer::new(options.otlp_sample, Arc::clone(&counts));
+        let sending = otlp::send(endpoint, config::service_name()?, spans, Arc::clone(&counts));
+        Ok(Self { tracer: Some(Arc::new(tracer)), sending: Some(Box::pin(sending)), counts })
+    }
+}
+
 fn start_engine(
     journal: &Arc<dyn Journal>,
     gateway: Arc<dyn PaymentGateway>,
+    watch: Option<Arc<Tracer>>,
     options: &ServeOptions,
 ) -> Result<Arc<Engine>, StartError> {
     let (calls, connect) = GatewayCalls::new(gateway);
@@ -126,6 +162,7 @@ fn start_engine(
         node: Ids.node(),
         append_wait_max: Millis::from(options.append_wait_max) * 1000,
         payments_in_flight: options.payments_in_flight as usize,
+        watch: watch.map(|watch| watch as Arc<dyn engine::Watch>),
         ..engine::Config::default()
     };
     let engine = Engine::start(Arc::clone(journal), Box::new(calls), config)?;
@@ -142,32 +179,54 @@ struct Opened {
 }
 
 impl Opened {
-    /// Serves until the first signal, and lets everybody finish.
+    /// Serves until the first signal, and lets everybody finish. What is returned sends what is still
+    /// to be sent of the traces, if there are any.
     async fn run(
         self,
         journal: Arc<dyn Journal>,
         keyring: Keyring,
         admin_key: AdminKey,
+        traces: Traces,
         options: &ServeOptions,
-    ) {
+    ) -> Option<JoinHandle<()>> {
         let Self { public, operators, mut signals, engine } = self;
+        let idle = Duration::from_secs(options.idle_timeout);
+        let meters = HttpMeters::leaked();
+        let requests = options.requests_in_flight;
         let for_buyers = Bounds {
-            connections: affordable(options.connections),
-            requests: options.requests_in_flight,
-            idle: Duration::from_secs(options.idle_timeout),
+            occupancy: Occupancy::new(affordable(options.connections), requests),
+            idle,
             proxies: options.trusted_proxy.clone(),
+            meters: Some(meters),
         };
-        let for_operators =
-            Bounds { connections: OPERATORS_MAX, proxies: Vec::new(), ..for_buyers.clone() };
+        let for_operators = Bounds {
+            occupancy: Occupancy::new(OPERATORS_MAX, requests),
+            idle,
+            proxies: Vec::new(),
+            meters: None,
+        };
         let (public_addr, operators_addr) = (public.addr(), operators.addr());
         let app = App {
             epoch: engine.epoch(),
             engine: Arc::clone(&engine),
             keyring,
             token_ttl_s: options.token_ttl,
+            body_wait: idle,
+            join_limit: JoinLimit {
+                per_second: options.joins_per_address,
+                burst: options.joins_burst,
+            },
+            tracer: traces.tracer,
+            meters,
         };
+        let sending = traces.sending.map(tokio::spawn);
         let buyers_calls = http::router(Arc::new(app));
-        let operators_calls = ops::router(Ops::new(Arc::clone(&engine), journal, admin_key));
+        let listeners = [
+            ("buyers", Arc::clone(&for_buyers.occupancy)),
+            ("operators", Arc::clone(&for_operators.occupancy)),
+        ];
+        let watched = Watched { journal, meters, listeners, spans: traces.counts };
+        let operators_calls = ops::router(Ops::new(Arc::clone(&engine), watched, admin_key));
 
         let (stop, stopping) = watch::channel(false);
         let public = tokio::spawn(public.serve(buyers_calls, for_buyers, stopping.clone()));
@@ -185,6 +244,7 @@ impl Opened {
         stop.send_replace(true);
         // A listener that panicked has ended the process.
         let _ = tokio::join!(public, operators);
+        sending
     }
 }
 

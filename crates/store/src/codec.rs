@@ -6,10 +6,11 @@
 
 use domain::Event;
 use domain::catalogue::CatalogueEvent;
+use domain::id::Name;
 use minicbor::{Decode, Decoder, Encode};
 
 /// Why something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Cause {
     /// Who acted.
     #[n(0)]
@@ -20,6 +21,36 @@ pub struct Cause {
     /// The request that brought it, as logs name it; none for what the system does by itself.
     #[n(2)]
     pub request: Option<u64>,
+    /// Which operator did it, and why; none where nobody said so.
+    #[n(3)]
+    pub warrant: Option<Box<Warrant>>,
+}
+
+impl Cause {
+    /// What the system does by itself.
+    #[must_use]
+    pub fn system(command: CommandKind) -> Self {
+        Self { actor: Actor::System, command, request: None, warrant: None }
+    }
+}
+
+/// By whose word an operator's command came: what operators say of themselves, for other operators
+/// to read. No secret, and nothing about a buyer, belongs in here.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Warrant {
+    /// The operator's name.
+    #[n(0)]
+    pub by: Name,
+    /// Why, in the operator's words.
+    #[n(1)]
+    pub because: Option<Name>,
+}
+
+impl Warrant {
+    /// Bytes of an operator's name, at most.
+    pub const BY_MAX: usize = 64;
+    /// Bytes of a reason, at most.
+    pub const BECAUSE_MAX: usize = 500;
 }
 
 /// Who acted.
@@ -47,6 +78,9 @@ macro_rules! command_kinds {
         }
 
         impl CommandKind {
+            /// Every kind, each at its number.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
             /// The kind as one word.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -105,7 +139,7 @@ pub struct Record {
 ///
 /// # Panics
 /// Never: writing to memory does not fail.
-pub fn write_record(body: &mut Vec<u8>, cause: Cause, events: &[Event]) {
+pub fn write_record(body: &mut Vec<u8>, cause: &Cause, events: &[Event]) {
     let mut e = minicbor::Encoder::new(body);
     e.array(2)
         .and_then(|e| e.encode(cause))
@@ -154,13 +188,24 @@ mod tests {
     use domain::time::Second;
 
     #[test]
+    fn every_kind_stands_at_its_number() {
+        for (number, kind) in CommandKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, number);
+        }
+    }
+
+    #[test]
     fn records_are_read_as_they_were_written() {
-        let cause =
-            Cause { actor: Actor::Buyer, command: CommandKind::Leave, request: Some(u64::MAX) };
+        let cause = Cause {
+            actor: Actor::Buyer,
+            command: CommandKind::Leave,
+            request: Some(u64::MAX),
+            warrant: None,
+        };
         let events = vec![Event::Opened, Event::Left { entry: EntryIndex(7), at: Second(9) }];
         let mut body = Vec::new();
-        write_record(&mut body, cause, &events);
-        write_record(&mut body, cause, &events[..1]);
+        write_record(&mut body, &cause, &events);
+        write_record(&mut body, &cause, &events[..1]);
         let records = read_records(&body).unwrap();
         assert_eq!(records[0], Record { cause, events });
         assert_eq!(records[1].events, [Event::Opened]);

@@ -1,6 +1,8 @@
 //! The bytes of the journal, kept for ever: what `golden/records-1.hex` says is what version 1
 //! wrote, and every later version must read it as the same events.
 //!
+//! What `golden/warrants-1.hex` says is how the word of an operator is kept, who and why.
+//!
 //! A change that makes this test fail has changed the meaning of journals that exist. A new event or
 //! a new optional field gets a new file beside the old one; the old one is never written anew.
 
@@ -16,9 +18,10 @@ use domain::money::{Currency, Money};
 use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::reservation::EndReason;
 use domain::time::{Second, Timestamp};
-use store::codec::{Actor, Cause, CommandKind, Record, read_records, write_record};
+use store::codec::{Actor, Cause, CommandKind, Record, Warrant, read_records, write_record};
 
 const GOLDEN: &str = include_str!("golden/records-1.hex");
+const WARRANTS: &str = include_str!("golden/warrants-1.hex");
 
 fn schedule() -> Schedule {
     let seat =
@@ -154,6 +157,7 @@ fn records() -> Vec<Record> {
             actor: actors[n % 3],
             command: CommandKind::Hold,
             request: (n % 2 == 0).then_some(9),
+            warrant: None,
         }
     };
     let event = |(n, event)| Record { cause: cause(n), events: vec![event] };
@@ -165,14 +169,38 @@ fn what_version_1_wrote_is_read_as_it_was_meant_and_written_the_same() {
     let numbers: Vec<u8> = events().iter().map(number).collect();
     assert_eq!(numbers, (1..=27).collect::<Vec<_>>());
 
-    let golden: Vec<Vec<u8>> = GOLDEN.lines().map(bytes).collect();
-    assert_eq!(golden.len(), records().len());
-    for (golden, expected) in golden.iter().zip(records()) {
+    agree(GOLDEN, records());
+}
+
+#[test]
+fn an_operators_word_is_read_as_it_was_written() {
+    let record = |warrant, request| Record {
+        cause: Cause { actor: Actor::Operator, command: CommandKind::Pause, request, warrant },
+        events: vec![Event::Paused],
+    };
+    let word = |by: &str, because: Option<&str>| {
+        Some(Box::new(Warrant { by: by.into(), because: because.map(Into::into) }))
+    };
+    agree(
+        WARRANTS,
+        vec![
+            record(word("kim", None), Some(9)),
+            record(word("김매표", Some("무대 점검")), Some(u64::MAX)),
+            record(word("kim", Some("the stage is not ready")), None),
+        ],
+    );
+}
+
+/// Each line of `golden` is read as one of these, and these are written as it.
+fn agree(golden: &str, records: Vec<Record>) {
+    let golden: Vec<Vec<u8>> = golden.lines().map(bytes).collect();
+    assert_eq!(golden.len(), records.len());
+    for (golden, expected) in golden.iter().zip(records) {
+        let mut written = Vec::new();
+        write_record(&mut written, &expected.cause, &expected.events);
+        assert_eq!(hex(&written), hex(golden), "{expected:?}");
         let read = read_records(golden).expect("a golden record");
         assert_eq!(read, std::slice::from_ref(&expected));
-        let mut written = Vec::new();
-        write_record(&mut written, expected.cause, &expected.events);
-        assert_eq!(hex(&written), hex(golden), "{expected:?}");
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) enum Due {
 #[derive(Debug)]
 struct OpenCall {
     due: Due,
+    since: Timestamp,
     next_at: Timestamp,
     pause: Millis,
     void: bool,
@@ -62,12 +63,21 @@ impl OpenCalls {
     }
 
     pub(super) fn opened(&mut self, payment: PaymentIndex, due: Due, now: Timestamp) {
-        let call = OpenCall { due, next_at: now, pause: PAUSE_MIN, void: false, running: false };
+        let (since, next_at) = (now, now);
+        let pause = PAUSE_MIN;
+        let call = OpenCall { due, since, next_at, pause, void: false, running: false };
         self.open.insert(payment, call);
     }
 
     pub(super) fn closed(&mut self, payment: PaymentIndex) {
         self.open.remove(&payment);
+    }
+
+    /// Since when the oldest payment whose charge has no definite answer is open here.
+    pub(super) fn oldest_unknown(&self) -> Option<Timestamp> {
+        // Payments are counted in the order in which they began.
+        let unknown = self.open.values().find(|call| call.due == Due::Answer);
+        unknown.map(|call| call.since)
     }
 
     /// When a call is due next.

@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use store::{Append, Appended, StoreError};
 use tokio::sync::oneshot;
 
-use crate::{CallResult, Failure, NewSale, Reply, Request};
+use crate::{CallResult, Failure, NewSale, Reply, Request, Warrant};
 
 /// Something for the deciding thread.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(super) enum Input {
     AddSale {
         sale: Box<NewSale>,
         id: u64,
+        warrant: Option<Box<Warrant>>,
         to: oneshot::Sender<Result<Result<(), Refusal>, Failure>>,
     },
     /// What the store says to one commit: to each of its appends, or to none.

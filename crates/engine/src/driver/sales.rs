@@ -11,7 +11,7 @@ use domain::command::Schedule;
 use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
-use store::codec::{Actor, write_catalogue};
+use store::codec::write_catalogue;
 use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
 use tokio::sync::oneshot;
 
@@ -23,8 +23,9 @@ use super::writer::{Job, Snapshot};
 use crate::core::{Core, Output};
 use crate::directory::Directory;
 use crate::handle::SaleHandle;
+use crate::meters::Asked;
 use crate::recovery::{self, CATALOGUE, Recovered, ReplayError};
-use crate::{Calls, Config, Failure, NewSale, Reply, Request};
+use crate::{Calls, Config, Failure, NewSale, Reply, Request, Warrant};
 
 /// How long stopping waits for what was accepted: longer than a buyer waits for the provider.
 const STOP_WAIT: Millis = 12_000;
@@ -80,7 +81,7 @@ type AddedTo = oneshot::Sender<Result<Result<(), Refusal>, Failure>>;
 #[derive(Debug)]
 enum To {
     /// Whoever submitted a command.
-    Caller(ReplyTo),
+    Caller(ReplyTo, Asked),
     /// Whoever added a sale: told once it can be read, not only decided.
     Adder(Option<AddedTo>),
 }
@@ -101,6 +102,8 @@ struct Running {
 struct Adding {
     sale: Box<NewSale>,
     id: u64,
+    warrant: Option<Box<Warrant>>,
+    since: Timestamp,
     /// None once told that the outcome is unknown.
     to: Option<AddedTo>,
 }
@@ -249,13 +252,15 @@ impl Sales {
             Input::Request { stream, request, to } => {
                 self.requests += 1;
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                self.offer(stream, request, To::Caller(to), now);
+                let asked = Asked::of(&request.command);
+                self.offer(stream, request, To::Caller(to, asked), now);
             }
-            Input::AddSale { sale, id, to } => {
+            Input::AddSale { sale, id, warrant, to } => {
                 if self.adding.len() >= ADDING_MAX {
                     tell(Some(to), Err(Failure::Overloaded));
                 } else {
-                    self.adding.push_back(Adding { sale, id, to: Some(to) });
+                    let (since, to) = (now, Some(to));
+                    self.adding.push_back(Adding { sale, id, warrant, since, to });
                     self.add_next(now);
                 }
             }
@@ -360,13 +365,17 @@ impl Sales {
             self.put_out(stream);
             let sale = self.running.get_mut(&stream).expect("it was just found");
             sale.wake_at = sale.core.next_wake(now);
+            sale.handle.core_stands(&sale.core.state(), now);
         }
         self.replies.tell();
+        self.lose_patience(now);
         if let Some((append, _)) = self.catalogue_retry.take_if(|(_, at)| *at <= now) {
             self.appends.push(append);
         }
         if !self.appends.is_empty() {
-            self.crowd.came(std::mem::take(&mut self.requests));
+            let requests = std::mem::take(&mut self.requests);
+            self.shared.meters.commit_requests.observe(requests as u64);
+            self.crowd.came(requests);
             self.appends_in_flight += self.appends.len();
             // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
@@ -390,25 +399,29 @@ impl Sales {
             let sale = self.running.get_mut(&stream).expect("a running sale");
             match output {
                 Output::Append(append) => self.appends.push(append),
-                Output::Reply { to: To::Caller(to), entry, result } => {
+                Output::Reply { to: To::Caller(to, asked), entry, result } => {
+                    self.shared.meters.told(asked, &result);
                     if let (Some(entry), Ok(reply)) = (entry, &result) {
                         sale.handle.answered(entry, reply.as_of);
                     }
                     self.replies.add(to, result);
                 }
-                Output::Reply { to: To::Adder(to), result, .. } => match result {
-                    Ok(Reply { as_of, answer: Ok(_) }) => {
-                        if sale.handle.publication().as_of >= as_of {
-                            tell(to, Ok(Ok(())));
-                        } else {
-                            sale.adders.push((as_of, to));
+                Output::Reply { to: To::Adder(to), result, .. } => {
+                    self.shared.meters.told(Asked::SCHEDULE, &result);
+                    match result {
+                        Ok(Reply { as_of, answer: Ok(_) }) => {
+                            if sale.handle.publication().as_of >= as_of {
+                                tell(to, Ok(Ok(())));
+                            } else {
+                                sale.adders.push((as_of, to));
+                            }
                         }
+                        Ok(Reply { answer: Err(refusal), .. }) => {
+                            tell(to, Ok(Err(refusal)));
+                        }
+                        Err(failure) => tell(to, Err(failure)),
                     }
-                    Ok(Reply { answer: Err(refusal), .. }) => {
-                        tell(to, Ok(Err(refusal)));
-                    }
-                    Err(failure) => tell(to, Err(failure)),
-                },
+                }
                 Output::Publish(publication) => {
                     let as_of = publication.as_of;
                     let new = sale.handle.publication().sale.hall().is_none();
@@ -471,6 +484,20 @@ impl Sales {
         }
     }
 
+    /// Tells those who have waited too long for a sale to be added: whose entry may be on its way to
+    /// the disk, that the outcome is unknown; whose is behind that one, that nothing was written.
+    fn lose_patience(&mut self, now: Timestamp) {
+        let late = |adding: &Adding| now.since(adding.since) >= self.config.append_wait_max;
+        let on_its_way = usize::from(self.adding_in_flight.is_some());
+        while self.adding.len() > on_its_way && late(&self.adding[on_its_way]) {
+            let adding = self.adding.remove(on_its_way).expect("one that waits");
+            tell(adding.to, Err(Failure::Unavailable));
+        }
+        if let Some(first) = self.adding.front_mut().filter(|adding| late(adding)) {
+            tell(first.to.take(), Err(Failure::OutcomeUnknown));
+        }
+    }
+
     fn decide_add(
         &self,
         schedule: &Schedule,
@@ -489,11 +516,12 @@ impl Sales {
 
     /// The first sale that waits is in the catalogue: schedules it.
     fn schedule_first(&mut self, now: Timestamp) {
-        let Adding { sale, id, to } = self.adding.pop_front().expect("a sale that is being added");
+        let Adding { sale, id, warrant, to, .. } =
+            self.adding.pop_front().expect("a sale that is being added");
         let listing = self.catalogue.find(&sale.schedule.sale).expect("it was just listed");
         let stream = listing.stream;
         let command = Command::Schedule(Box::new(sale.schedule));
-        let request = Request { command, actor: Actor::Operator, id, instrument: None };
+        let request = Request::operator(command, id, warrant);
         self.offer(stream, request, To::Adder(to), now);
     }
 

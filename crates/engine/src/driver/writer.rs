@@ -11,6 +11,8 @@ use store::{Append, Head, Journal, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
+use crate::Commit;
+use crate::clock::Stopwatch;
 use crate::recovery::write_snapshot;
 
 /// How often the store's clock is looked at.
@@ -88,7 +90,15 @@ fn append(journal: &dyn Journal, shared: &Shared, appends: Vec<Append>) {
     if appends.is_empty() {
         return;
     }
+    let (batches, sizes) = (appends.len(), appends.iter().map(|append| append.batch.body.len()));
+    let bytes = sizes.sum::<usize>() as u64;
+    let began = Stopwatch::start();
     let result = journal.append(&appends);
+    let commit = Commit { took_ns: began.nanos(), batches, bytes, failed: result.is_err() };
+    shared.meters.committed(&commit);
+    if let Some(watch) = &shared.watch {
+        watch.committed(&commit);
+    }
     told(shared, result.as_ref().err());
     shared.inbox.put(Input::Appended { appends, result });
 }

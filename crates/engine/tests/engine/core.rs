@@ -225,6 +225,37 @@ fn a_silent_provider_leaves_the_payment_pending_and_is_asked_until_it_is_definit
 }
 
 #[test]
+fn those_who_watch_see_what_is_durable_and_how_old_a_doubt_is() {
+    let mut desk = Desk::open(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.settle();
+    desk.offer(3, pay(ann, 2, 77));
+    desk.offer(4, join(4));
+    assert_eq!(desk.state().queues, [0, 0, 1, 0, 1]);
+    let append = desk.advance().append();
+    assert_eq!(desk.state().payments.begun, 0, "it is decided, not durable");
+    desk.appended(append);
+    assert_eq!((desk.state().queues, desk.state().payments.begun), ([0; 5], 1));
+    assert_eq!((desk.state().durable, desk.state().oldest_unknown), (desk.tip(), None));
+
+    let charge = desk.calls.pop().unwrap();
+    desk.pass(10_000);
+    desk.call_finished(charge.payment, CallResult::Outcome(PaymentOutcome::Unknown));
+    desk.settle();
+    let unknown_at = desk.now;
+    assert_eq!(desk.state().payments.unknown, 1);
+    desk.pass(30_000);
+    desk.settle();
+    assert_eq!(desk.state().oldest_unknown.map(|at| at.0), Some(unknown_at));
+    let approved = CallResult::Outcome(PaymentOutcome::Approved);
+    desk.call_finished(charge.payment, approved);
+    desk.settle();
+    let state = desk.state();
+    assert_eq!((state.payments.approved, state.oldest_unknown), (1, None));
+}
+
+#[test]
 fn money_that_comes_after_a_decline_goes_back_once() {
     let mut desk = Desk::open(1);
     let ann = desk.admit(1);

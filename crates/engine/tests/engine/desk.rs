@@ -15,9 +15,10 @@ use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use engine::core::{Core, Output};
+use engine::meters::CoreState;
 use engine::{
-    Actor, Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply,
-    Request, SaleHandle,
+    Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
+    SaleHandle,
 };
 use store::{Append, Batch, Head, StreamId};
 
@@ -154,7 +155,7 @@ impl Desk {
     }
 
     pub(crate) fn offer(&mut self, caller: u64, command: Command) {
-        let request = Request { command, actor: Actor::Buyer, id: caller, instrument: None };
+        let request = Request::buyer(command, caller, None);
         let mut out = Vec::new();
         self.core.offer(request, caller, Timestamp(self.now), &mut out);
         self.keep(out);
@@ -290,6 +291,10 @@ impl Desk {
                 view.place.entry
             }
         }
+    }
+
+    pub(crate) fn state(&self) -> CoreState {
+        self.core.state()
     }
 
     pub(crate) fn tip(&self) -> u64 {

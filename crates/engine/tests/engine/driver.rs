@@ -1,15 +1,15 @@
 //! The running engine over a real journal: from a request to the disk and back, and again after a
 //! restart.
 
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 
 use domain::command::{Command, PaymentOutcome, Schedule};
 use domain::id::Place;
 use domain::sale::{PlaceView, Status};
 use engine::{
-    Actor, Answer, Call, CallResult, Calls, Config, Engine, NewSale, PendingCall, Request,
+    Answer, Call, CallResult, Calls, Config, Engine, Failure, NewSale, PendingCall, Request,
 };
-use store::Journal;
+use store::{Append, Appended, Batch, Epoch, Head, Journal, StoreError, StreamId, WriteSnapshot};
 
 use crate::desk::{hold, join, pay};
 
@@ -43,7 +43,7 @@ fn options() -> store::Options {
 
 async fn ask(engine: &Engine, command: Command) -> Answer {
     let sale = engine.directory().default_sale().unwrap().clone();
-    let request = Request { command, actor: Actor::Buyer, id: 1, instrument: None };
+    let request = Request::buyer(command, 1, None);
     engine.submit(&sale, request).await.unwrap().answer.unwrap()
 }
 
@@ -73,8 +73,8 @@ async fn what_was_answered_is_there_after_a_restart() {
     let journal: Arc<dyn Journal> = store::open(dir.path().to_str().unwrap(), options()).unwrap();
     let (engine, provider) = start(&journal, 1);
     let sale = NewSale { schedule: schedule(), default: true };
-    engine.add_sale(sale.clone(), 7).await.unwrap().unwrap();
-    engine.add_sale(sale.clone(), 8).await.unwrap().unwrap();
+    engine.add_sale(sale.clone(), 7, None).await.unwrap().unwrap();
+    engine.add_sale(sale.clone(), 8, None).await.unwrap().unwrap();
 
     let ann = admitted(&engine, 1).await;
     ask(&engine, hold(ann, 11, &[0, 1])).await;
@@ -98,7 +98,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     let refused = {
         let sale = engine.directory().default_sale().unwrap().clone();
         let command = hold(admitted(&engine, 3).await, 13, &[2]);
-        let request = Request { command, actor: Actor::Buyer, id: 2, instrument: None };
+        let request = Request::buyer(command, 2, None);
         engine.submit(&sale, request).await.unwrap().answer.unwrap_err()
     };
     assert_eq!(refused.code(), "seat_taken");
@@ -109,7 +109,11 @@ async fn what_was_answered_is_there_after_a_restart() {
 async fn a_crowd_that_wants_one_seat_gets_it_once() {
     let journal: Arc<dyn Journal> = store::open("memory:", options()).unwrap();
     let (engine, _provider) = start(&journal, 1);
-    engine.add_sale(NewSale { schedule: schedule(), default: true }, 7).await.unwrap().unwrap();
+    engine
+        .add_sale(NewSale { schedule: schedule(), default: true }, 7, None)
+        .await
+        .unwrap()
+        .unwrap();
     let sale = engine.directory().default_sale().unwrap().clone();
     let mut crowd = Vec::new();
     for nonce in 0..9 {
@@ -121,7 +125,7 @@ async fn a_crowd_that_wants_one_seat_gets_it_once() {
             let (engine, sale) = (engine.clone(), sale.clone());
             tokio::spawn(async move {
                 let command = hold(place, u64::from(place.entry.0), &[5]);
-                let request = Request { command, actor: Actor::Buyer, id: 1, instrument: None };
+                let request = Request::buyer(command, 1, None);
                 engine.submit(&sale, request).await.unwrap().answer
             })
         })
@@ -134,5 +138,106 @@ async fn a_crowd_that_wants_one_seat_gets_it_once() {
         }
     }
     assert_eq!(won, 1);
+    tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
+}
+
+/// A journal whose appends hang until they are let go.
+struct Hanging {
+    inner: Arc<dyn Journal>,
+    hangs: Mutex<bool>,
+    let_go: Condvar,
+}
+
+impl Hanging {
+    fn hang(&self, hangs: bool) {
+        *self.hangs.lock().unwrap() = hangs;
+        self.let_go.notify_all();
+    }
+}
+
+impl Journal for Hanging {
+    fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+        let hangs = self.hangs.lock().unwrap();
+        drop(self.let_go.wait_while(hangs, |hangs| *hangs).unwrap());
+        self.inner.append(appends)
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.inner.epoch()
+    }
+
+    fn read(&self, stream: StreamId, after: Head, max: usize) -> Result<Vec<Batch>, StoreError> {
+        self.inner.read(stream, after, max)
+    }
+
+    fn head(&self, stream: StreamId) -> Result<Head, StoreError> {
+        self.inner.head(stream)
+    }
+
+    fn heads(&self) -> Result<Vec<(StreamId, Head)>, StoreError> {
+        self.inner.heads()
+    }
+
+    fn heartbeat(&self, at_ms: u64) -> Result<(), StoreError> {
+        self.inner.heartbeat(at_ms)
+    }
+
+    fn last_heartbeat(&self) -> Result<Option<u64>, StoreError> {
+        self.inner.last_heartbeat()
+    }
+
+    fn now_ms(&self) -> Result<u64, StoreError> {
+        self.inner.now_ms()
+    }
+
+    fn save_snapshot(
+        &self,
+        stream: StreamId,
+        head: Head,
+        snapshot: WriteSnapshot<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.save_snapshot(stream, head, snapshot)
+    }
+
+    fn load_snapshot(&self, stream: StreamId) -> Result<Option<(Head, Vec<u8>)>, StoreError> {
+        self.inner.load_snapshot(stream)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+
+    fn sync_count(&self) -> u64 {
+        self.inner.sync_count()
+    }
+}
+
+#[tokio::test]
+async fn who_adds_a_sale_while_the_store_hangs_is_told_so_in_time() {
+    let inner = store::open("memory:", options()).unwrap();
+    let hanging = Arc::new(Hanging { inner, hangs: Mutex::new(true), let_go: Condvar::new() });
+    let journal: Arc<dyn Journal> = hanging.clone();
+    let config = Config { node: 1, append_wait_max: 50, ..Config::default() };
+    let engine = Engine::start(journal, Box::new(Approves::default()), config).unwrap();
+    let sale = |id: &str, performance: &str| {
+        let mut schedule = schedule();
+        schedule.sale = domain::id::SaleId::parse(id).unwrap();
+        schedule.plan.performances[0].id = domain::id::PerformanceId::parse(performance).unwrap();
+        NewSale { schedule, default: false }
+    };
+    let (first, second) = (sale("first", "first-1"), sale("second", "second-1"));
+    let told = tokio::join!(
+        engine.add_sale(first.clone(), 1, None),
+        engine.add_sale(second.clone(), 2, None)
+    );
+    assert_eq!(told.0, Err(Failure::OutcomeUnknown), "it may be on its way to the disk");
+    assert_eq!(told.1, Err(Failure::Unavailable), "it never left");
+    hanging.hang(false);
+    // Whoever asks again learns what became of it, and what was not written is not there.
+    engine.add_sale(first, 3, None).await.unwrap().unwrap();
+    assert!(engine.directory().sale("first").is_some());
+    assert!(engine.directory().sale("second").is_none());
+    engine.add_sale(second, 4, None).await.unwrap().unwrap();
+    assert!(engine.directory().sale("second").is_some());
     tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
 }

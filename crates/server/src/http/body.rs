@@ -1,8 +1,14 @@
 //! Bodies of requests: bounded, in time, JSON.
 //!
-//! A body is read before anything is decided, so its size has a limit. How long it may take is the
-//! listener's business, which gives up a connection on which nothing moves: a timer here would cost
-//! every POST more than reading its body does. Unknown fields are passed over.
+//! A body is read before anything is decided, so its size has a limit, and so has the time that it
+//! may take: a body that comes byte by byte would keep others from being answered. Nearly all come
+//! with their head, in one piece; only for one that does not a timer is set, which costs more than
+//! reading a body does. Unknown fields are passed over.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
@@ -48,7 +54,7 @@ impl FromAsk for JsonBody {
 impl FromAsk for Option<JsonBody> {
     /// None when there is no body, whatever type it is said to have.
     async fn from_ask(ask: &mut Ask, body: &mut Body) -> Result<Self, Problem> {
-        let bytes = read_whole(body).await?;
+        let bytes = read_in_time(body, ask.app().body_wait).await?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -70,6 +76,16 @@ fn is_json(headers: &HeaderMap) -> bool {
     let json = essence == "application/json"
         || essence.starts_with("application/") && essence.ends_with("+json");
     json && !more
+}
+
+async fn read_in_time(body: &mut Body, wait: Duration) -> Result<Bytes, Problem> {
+    let mut reading = pin!(read_whole(body));
+    if let Poll::Ready(whole) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await
+    {
+        return whole;
+    }
+    let read = tokio::time::timeout(wait, reading).await;
+    read.unwrap_or_else(|_| Err(Edge::BodyTooSlow { wait_s: wait.as_secs() }.into()))
 }
 
 async fn read_whole(body: &mut Body) -> Result<Bytes, Problem> {
@@ -173,5 +189,36 @@ mod tests {
         let mut body = Body::from(vec![b' '; BODY_BYTES_MAX + 1]);
         assert_eq!(read_whole(&mut body).await.unwrap_err().code(), "body_too_large");
         assert!(read_whole(&mut Body::empty()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_byte_by_byte_is_given_up() {
+        /// A byte each second, for a while.
+        struct Slow(u32, std::pin::Pin<Box<tokio::time::Sleep>>);
+
+        impl HttpBody for Slow {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+
+            fn poll_frame(
+                mut self: std::pin::Pin<&mut Self>,
+                context: &mut std::task::Context<'_>,
+            ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+                if self.0 == 0 {
+                    return Poll::Ready(None);
+                }
+                std::task::ready!(self.1.as_mut().poll(context));
+                self.0 -= 1;
+                self.1 = Box::pin(tokio::time::sleep(Duration::from_secs(1)));
+                Poll::Ready(Some(Ok(hyper::body::Frame::data(Bytes::from_static(b" ")))))
+            }
+        }
+        let slow =
+            |bytes| Body::new(Slow(bytes, Box::pin(tokio::time::sleep(Duration::from_secs(1)))));
+        let (wait, begun) = (Duration::from_secs(30), tokio::time::Instant::now());
+        assert_eq!(read_in_time(&mut slow(20), wait).await.unwrap().len(), 20);
+        let late = read_in_time(&mut slow(2_000), wait).await.unwrap_err();
+        assert_eq!(late.code(), "body_too_slow");
+        assert_eq!(begun.elapsed(), Duration::from_secs(50));
     }
 }

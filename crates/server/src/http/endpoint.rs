@@ -17,7 +17,8 @@ use axum::handler::Handler;
 use axum::response::Response;
 use domain::Command;
 use domain::time::Timestamp;
-use engine::{Actor, Instrument, SaleHandle};
+use engine::clock::Stopwatch;
+use engine::{Instrument, SaleHandle};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, Entry, VARY};
 use http::request::Parts;
@@ -82,7 +83,7 @@ impl Ask {
         command: Command,
         instrument: Option<Instrument>,
     ) -> Result<(u64, engine::Answer), Problem> {
-        let request = engine::Request { command, actor: Actor::Buyer, id: self.id, instrument };
+        let request = engine::Request::buyer(command, self.id, instrument);
         let reply = self.app().engine.submit(sale, request).await?;
         Ok((reply.as_of, reply.answer?))
     }
@@ -147,23 +148,29 @@ handle!(A first);
 handle!(A first, B second);
 handle!(A first, B second, C third);
 
-/// A handler as a route: what all answers have in common is added here.
+/// A handler as a route: what all answers have in common is added here, and they are counted.
 #[derive(Clone)]
-pub(super) struct Endpoint<H>(pub(super) H);
+pub(super) struct Endpoint<H> {
+    pub(super) handler: H,
+    /// The route's number in the table.
+    pub(super) route: usize,
+}
 
 impl<Arguments: 'static, H: Handle<Arguments>> Handler<Arguments, Arc<House>> for Endpoint<H> {
     type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
     fn call(self, request: Request, house: Arc<House>) -> Self::Future {
-        Box::pin(answer(self.0, request, house))
+        Box::pin(answer(self, request, house))
     }
 }
 
 async fn answer<Arguments>(
-    handler: impl Handle<Arguments>,
+    Endpoint { handler, route }: Endpoint<impl Handle<Arguments>>,
     request: Request,
     house: Arc<House>,
 ) -> Response {
+    let watch = Stopwatch::start();
+    let (meters, tracer) = (house.app.meters, house.app.tracer.clone());
     let (parts, body) = request.into_parts();
     let language = Language::of(&parts.headers);
     let with_token = parts.headers.contains_key(AUTHORIZATION);
@@ -172,12 +179,14 @@ async fn answer<Arguments>(
     let asked = tracing::enabled!(Level::DEBUG)
         .then(|| (parts.method.clone(), parts.uri.path().to_owned()));
     let came_at = house.app.engine.now();
+    let begun = tracer.as_ref().and_then(|tracer| tracer.begin(&parts.headers));
 
     let ask = Ask { house, parts, language, id, came_at };
     let (mut response, code) = match handler.handle(ask, body).await {
         Ok(response) => (response, None),
         Err(problem) => {
             let code = problem.code();
+            meters.problem(code);
             (problem.respond(language, request_id), Some(code))
         }
     };
@@ -195,6 +204,10 @@ async fn answer<Arguments>(
     if with_token {
         // Whoever stands between us and the buyer keeps nothing of theirs, however public it is.
         headers.insert(CACHE_CONTROL, NO_STORE);
+    }
+    meters.answered(route, response.status(), watch.nanos());
+    if let Some((tracer, begun)) = tracer.zip(begun) {
+        tracer.answered(begun, super::named(route), response.status(), code, request_id);
     }
     response
 }

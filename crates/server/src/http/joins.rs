@@ -13,44 +13,63 @@ use domain::time::Timestamp;
 
 use super::problem::Edge;
 
-/// Joins from one address each second, at most.
-const PER_SECOND: u32 = 20;
-/// Joins from one address at once, at most.
-const BURST: u32 = 200;
 /// Addresses that are remembered, at most. Beyond that new ones are let in, for the line itself is
 /// bounded, and refusing strangers for an attacker's sake would be worse.
 const ADDRESSES_MAX: usize = 100_000;
 
-const INTERVAL_MS: u64 = 1000 / PER_SECOND as u64;
+/// How often one address may join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JoinLimit {
+    /// Joins each second, at most; none are counted when zero.
+    pub(crate) per_second: u32,
+    /// Joins at once, at most.
+    pub(crate) burst: u32,
+}
+
+impl Default for JoinLimit {
+    fn default() -> Self {
+        Self { per_second: 20, burst: 200 }
+    }
+}
 
 /// Where a request comes from; the listener puts it among the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 /// Counts joins by address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct JoinLimiter {
-    /// For each address, when its bucket is full again.
+    limit: JoinLimit,
+    /// For each address, when its bucket is full again, in microseconds of node time.
     full_at: Mutex<HashMap<IpAddr, u64>>,
 }
 
 impl JoinLimiter {
+    pub(super) fn new(limit: JoinLimit) -> Self {
+        Self { limit, full_at: Mutex::default() }
+    }
+
     /// Counts a join.
     ///
     /// # Errors
     /// `rate_limited`; the join is then not counted.
     pub(super) fn count(&self, from: Option<IpAddr>, now: Timestamp) -> Result<(), Edge> {
+        let JoinLimit { per_second, burst } = self.limit;
+        if per_second == 0 {
+            return Ok(());
+        }
         let Some(address) = from.and_then(network) else { return Ok(()) };
+        let (now, interval) = (now.0 * 1000, 1_000_000 / u64::from(per_second));
         let mut full_at = self.full_at.lock().expect("counting does not panic");
         if full_at.len() >= ADDRESSES_MAX {
-            full_at.retain(|_, at| *at > now.0);
+            full_at.retain(|_, at| *at > now);
         }
-        let at = full_at.get(&address).copied().unwrap_or_default().max(now.0);
-        if at + INTERVAL_MS > now.0 + u64::from(BURST) * INTERVAL_MS {
-            return Err(Edge::RateLimited { per_second: PER_SECOND, burst: BURST });
+        let at = full_at.get(&address).copied().unwrap_or_default().max(now);
+        if at + interval > now + u64::from(burst) * interval {
+            return Err(Edge::RateLimited { per_second, burst });
         }
         if full_at.len() < ADDRESSES_MAX || full_at.contains_key(&address) {
-            full_at.insert(address, at + INTERVAL_MS);
+            full_at.insert(address, at + interval);
         }
         Ok(())
     }
@@ -83,7 +102,7 @@ mod tests {
 
     #[test]
     fn two_hundred_at_once_then_twenty_a_second() {
-        let limiter = JoinLimiter::default();
+        let limiter = JoinLimiter::new(JoinLimit::default());
         assert_eq!(joins(&limiter, "192.0.2.1", 500, 1_000_000), 200);
         assert_eq!(joins(&limiter, "192.0.2.1", 500, 1_001_000), 20);
         assert_eq!(joins(&limiter, "192.0.2.2", 500, 1_001_000), 200, "others are not concerned");
@@ -91,8 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn another_limit_holds_as_it_was_set_and_none_when_it_is_zero() {
+        let limiter = JoinLimiter::new(JoinLimit { per_second: 3_000, burst: 5 });
+        assert_eq!(joins(&limiter, "192.0.2.1", 50, 1_000), 5);
+        assert_eq!(joins(&limiter, "192.0.2.1", 50, 1_001), 3);
+        let off = JoinLimiter::new(JoinLimit { per_second: 0, burst: 1 });
+        assert_eq!(joins(&off, "192.0.2.1", 1_000, 1_000), 1_000);
+    }
+
+    #[test]
     fn a_network_of_ipv6_is_one_address_and_this_machine_is_none() {
-        let limiter = JoinLimiter::default();
+        let limiter = JoinLimiter::new(JoinLimit::default());
         assert_eq!(joins(&limiter, "2001:db8::1", 200, 0), 200);
         assert_eq!(joins(&limiter, "2001:db8::ffff:2", 10, 0), 0);
         assert_eq!(joins(&limiter, "2001:db8:0:1::1", 10, 0), 10);
@@ -106,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let limiter = JoinLimiter::default();
+        let limiter = JoinLimiter::new(JoinLimit::default());
         for n in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 10 {
             let _ = limiter.count(Some(IpAddr::from(n.to_be_bytes())), Timestamp(1_000));
         }

@@ -59,7 +59,10 @@ pub(crate) enum Edge {
         bytes_max: usize,
     },
     /// The body did not come in time.
-    BodyTooSlow,
+    BodyTooSlow {
+        /// Seconds that it may take at most.
+        wait_s: u64,
+    },
     /// There is nothing at this path.
     NotFound,
     /// The path knows other verbs only.
@@ -112,6 +115,10 @@ pub(crate) enum Flaw {
     Instrument,
     /// A card number where a payment token belongs.
     CardNumber,
+    /// The header `Operator-Name`.
+    OperatorName,
+    /// The header `Operator-Reason`.
+    OperatorReason,
 }
 
 impl Edge {
@@ -122,7 +129,7 @@ impl Edge {
             Self::IdempotencyKeyWeak => "idempotency_key_weak",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::BodyTooSlow => "body_too_slow",
+            Self::BodyTooSlow { .. } => "body_too_slow",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TokenMissing => "token_missing",
@@ -204,6 +211,11 @@ impl Problem {
     pub(crate) fn tell(mut self, more: impl FnOnce(&mut Fields)) -> Self {
         more(&mut self.0.fields);
         self
+    }
+
+    /// With the limit of the door that was met.
+    pub(crate) fn met(self, limit: &'static str, max: u32) -> Self {
+        self.tell(|fields| (fields.limit, fields.max) = (Some(limit), Some(max)))
     }
 
     /// With the currency of the amount that it names, if it names one.

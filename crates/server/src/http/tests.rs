@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -122,11 +123,20 @@ impl Office {
         let default = sales.len() == 1;
         for (id, performances, limits) in sales {
             let schedule = schedule(id, performances, limits);
-            engine.add_sale(NewSale { schedule, default }, 1).await.unwrap().unwrap();
+            engine.add_sale(NewSale { schedule, default }, 1, None).await.unwrap().unwrap();
         }
         let keyring = Keyring::from_env_value(KEY).unwrap();
         let epoch = engine.epoch();
-        let app = Arc::new(App { engine, keyring, epoch, token_ttl_s: 300 });
+        let app = Arc::new(App {
+            engine,
+            keyring,
+            epoch,
+            token_ttl_s: 300,
+            body_wait: Duration::from_secs(30),
+            join_limit: JoinLimit::default(),
+            tracer: None,
+            meters: HttpMeters::leaked(),
+        });
         Self { router: router(app.clone()), app }
     }
 

@@ -55,11 +55,12 @@ impl Written {
         let mut events = Vec::new();
         let outcome = self.sale.execute(command, self.now, &mut events).expect("it is allowed");
         let request = (actor != Actor::System).then_some(self.head.number);
-        self.append(Cause { actor, command: command.into(), request }, &events);
+        let cause = Cause { actor, command: command.into(), request, warrant: None };
+        self.append(&cause, &events);
         outcome
     }
 
-    fn append(&mut self, cause: Cause, events: &[Event]) {
+    fn append(&mut self, cause: &Cause, events: &[Event]) {
         let mut body = Vec::new();
         write_record(&mut body, cause, events);
         self.append_body(body);
@@ -256,7 +257,7 @@ fn a_sound_history_is_found_sound() {
 fn an_invariant_that_breaks_is_named_with_its_batch() {
     let mut written = Written::new(&["spring-1"]);
     written.join(11);
-    let cause = Cause { actor: Actor::System, command: CommandKind::Tick, request: None };
+    let cause = Cause::system(CommandKind::Tick);
     // A hold that outlives its hard end: no decision ever says so.
     let endless = Event::SeatsHeld {
         visit: VisitIndex(0),
@@ -266,9 +267,9 @@ fn an_invariant_that_breaks_is_named_with_its_batch() {
         hard_end: Second(1_777_633_500),
         key: None,
     };
-    written.append(cause, &[endless]);
+    written.append(&cause, &[endless]);
     let broken_at = written.head.number;
-    written.append(cause, &[Event::Paused]);
+    written.append(&cause, &[Event::Paused]);
     let (sound, text) = verdict(&written);
     assert!(!sound);
     assert!(text.starts_with("BROKEN: invariant 6 "), "{text}");

@@ -1,9 +1,11 @@
 //! The operators' calls: schedule a sale or change its limits, open, pause, resume and close it,
-//! keep seats back and release them, and look at it.
+//! keep seats back and release them (`ops/seats.rs` finds them), and look at it, or at all of them.
 //!
 //! Each takes an [`AdminCall`], which only a request with the admin key becomes. What is decided is
-//! journalled with the request's id, so that it can be said afterwards who did what, and when.
+//! journalled with the request's id and what the operator says of it (`ops/warrant.rs`), so that it
+//! can be said afterwards who did what, when, and why.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +15,18 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Path, Request};
 use axum::response::Response;
 use domain::command::Schedule;
-use domain::id::{PerformanceId, SaleId, SeatIndex};
+use domain::id::SaleId;
+use domain::limits::Limits;
 use domain::plan::Hall;
 use domain::seats::SeatCounts;
 use domain::{Command, Refusal, Sale};
-use engine::{Actor, Answer, Publication, Reply, SaleHandle};
+use engine::{Answer, Publication, Reply, SaleHandle, Warrant};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Ops, json};
+use super::seats::{NamedSeats, in_names};
+use super::{Ops, json, warrant};
 use crate::http::{Edge, Flaw, Problem, Utc, state_word};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
@@ -38,11 +42,14 @@ const PUBLISHED_LOOK: Duration = Duration::from_millis(2);
 /// How many times at most; the change is durable all the same.
 const PUBLISHED_LOOKS_MAX: u32 = 50;
 
-/// An operator's request for one sale.
+/// An operator's request for one sale, or for all of them.
 pub(super) struct AdminCall {
     ops: Arc<Ops>,
     language: Language,
     id: u64,
+    /// Who asks, and why.
+    warrant: Option<Box<Warrant>>,
+    /// As the path names it; empty where it names none.
     sale: String,
     body: Bytes,
 }
@@ -54,8 +61,10 @@ impl FromRequest<Arc<Ops>> for AdminCall {
         let (language, id) = (Language::of(request.headers()), Ids.request_id());
         let refuse = |problem: Problem| problem.respond(language, ShortId::from(id));
         check_key(&request, ops).map_err(|edge| refuse(edge.into()))?;
-        let sale = request.extract_parts::<Path<String>>().await;
-        let Path(sale) = sale.map_err(|_| refuse(Edge::NotFound.into()))?;
+        let warrant = warrant::of(request.headers()).map_err(|flaw| refuse(flaw.into()))?;
+        let sale = request.extract_parts::<Option<Path<String>>>().await;
+        let sale = sale.map_err(|_| refuse(Edge::NotFound.into()))?;
+        let sale = sale.map(|Path(sale)| sale).unwrap_or_default();
         let body = tokio::time::timeout(BODY_WAIT, to_bytes(request.into_body(), BODY_BYTES_MAX));
         let body = match body.await {
             Ok(Ok(body)) => body,
@@ -63,9 +72,9 @@ impl FromRequest<Arc<Ops>> for AdminCall {
                 return Err(refuse(Edge::BodyTooLarge { bytes_max: BODY_BYTES_MAX }.into()));
             }
             Ok(Err(_)) => return Err(refuse(Flaw::BodyBroken.into())),
-            Err(_) => return Err(refuse(Edge::BodyTooSlow.into())),
+            Err(_) => return Err(refuse(Edge::BodyTooSlow { wait_s: BODY_WAIT.as_secs() }.into())),
         };
-        Ok(Self { ops: Arc::clone(ops), language, id, sale, body })
+        Ok(Self { ops: Arc::clone(ops), language, id, warrant, sale, body })
     }
 }
 
@@ -93,6 +102,18 @@ pub(super) async fn read_sale(call: AdminCall) -> Response {
     call.answer(call.sale().map(|sale| (StatusCode::OK, SaleReport::of(&sale.publication()))))
 }
 
+/// `GET /admin/sales`: every sale, as [`read_sale`] shows each.
+pub(super) async fn list_sales(call: AdminCall) -> Response {
+    let directory = call.ops.engine.directory();
+    let sales = directory.sales().map(|sale| SaleReport::of(&sale.publication())).collect();
+    call.answer(Ok((StatusCode::OK, SaleList { sales })))
+}
+
+/// `PATCH /admin/sales/{sale_id}/limits`: those that the body names; the others stay.
+pub(super) async fn change_limits(call: AdminCall) -> Response {
+    call.answer(call.limits().await)
+}
+
 /// `POST /admin/sales/{sale_id}/open`: now, before its time.
 pub(super) async fn open_sale(call: AdminCall) -> Response {
     call.answer(call.command(Command::Open).await)
@@ -115,30 +136,20 @@ pub(super) async fn close_sale(call: AdminCall) -> Response {
 
 /// `POST /admin/sales/{sale_id}/seats/withhold`: keeps free seats back for a pool.
 pub(super) async fn withhold_seats(call: AdminCall) -> Response {
-    let withhold = call.seats(|hall, named, seats| {
-        let pools = (0..).zip(&hall.plan().pools);
-        let wanted = named.pool.as_deref().unwrap_or_default();
-        let pool = pools.into_iter().find(|(_, pool)| &***pool == wanted);
-        let (pool, _) = pool.ok_or(Refusal::PoolNotFound)?;
-        Ok(Command::Withhold { seats, pool })
+    let withhold = call.seats(|sale, hall, named| {
+        let (pool, seats) = (named.pool(hall)?, named.find(sale, hall)?);
+        Ok((seats.len(), Command::Withhold { seats, pool }))
     });
     call.answer(withhold.await)
 }
 
 /// `POST /admin/sales/{sale_id}/seats/release`: gives withheld seats free.
 pub(super) async fn release_seats(call: AdminCall) -> Response {
-    call.answer(call.seats(|_, _, seats| Ok(Command::Release { seats })).await)
-}
-
-/// Seats as an operator names them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamedSeats {
-    /// Where the sale has several.
-    performance_id: Option<String>,
-    seat_numbers: Vec<String>,
-    /// Whom they are withheld for.
-    pool: Option<String>,
+    let release = call.seats(|sale, hall, named| {
+        let seats = named.find_withheld(sale, hall)?;
+        Ok((seats.len(), Command::Release { seats }))
+    });
+    call.answer(release.await)
 }
 
 /// A change that was made.
@@ -148,6 +159,15 @@ struct Changed {
     /// The batch that it is durable with, or was.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<u64>,
+    /// How many seats it concerns, if it is about seats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<usize>,
+}
+
+impl Changed {
+    fn new(sale_id: &SaleId, as_of: Option<u64>) -> Self {
+        Self { sale_id: sale_id.to_string(), as_of, seats: None }
+    }
 }
 
 impl AdminCall {
@@ -175,16 +195,16 @@ impl AdminCall {
         let new = SaleFile::parse(&self.body).map_err(unreadable)?;
         let new = new.schedule(id.clone()).map_err(unreadable)?;
         let Some(sale) = self.ops.engine.directory().sale(id.as_str()).cloned() else {
-            self.ops.engine.add_sale(new, self.id).await??;
-            return Ok((StatusCode::CREATED, Changed { sale_id: id.to_string(), as_of: None }));
+            self.ops.engine.add_sale(new, self.id, self.warrant.clone()).await??;
+            return Ok((StatusCode::CREATED, Changed::new(&id, None)));
         };
+        let _one_at_a_time = self.ops.changing_limits.lock().await;
         let publication = sale.publication().clone();
         if !is_planned_as(&publication.sale, &new.schedule) {
             return Err(Refusal::SaleExists.into());
         }
         if *publication.sale.limits() == new.schedule.limits {
-            let as_of = Some(publication.as_of);
-            return Ok((StatusCode::OK, Changed { sale_id: id.to_string(), as_of }));
+            return Ok((StatusCode::OK, Changed::new(&id, Some(publication.as_of))));
         }
         self.submit(&sale, Command::ChangeLimits(new.schedule.limits)).await
     }
@@ -193,19 +213,40 @@ impl AdminCall {
         self.submit(&*self.sale()?, command).await
     }
 
-    /// Finds the seats that the body names, and submits what is made of them.
+    async fn limits(&self) -> Result<(StatusCode, Changed), Problem> {
+        let sale = self.sale()?;
+        let named: BTreeMap<String, u32> =
+            serde_json::from_slice(&self.body).map_err(|error| Flaw::Body(error.to_string()))?;
+        // What is not named stays as it is now, so nobody else changes them meanwhile.
+        let _one_at_a_time = self.ops.changing_limits.lock().await;
+        let publication = sale.publication().clone();
+        let mut limits = *publication.sale.limits();
+        for (name, value) in &named {
+            if !limits.set(name, *value) {
+                return Err(no_such_limit(name).into());
+            }
+        }
+        if limits == *publication.sale.limits() {
+            return Ok((StatusCode::OK, Changed::new(sale.id(), Some(publication.as_of))));
+        }
+        self.submit(&sale, Command::ChangeLimits(limits)).await
+    }
+
+    /// Submits what is made of the seats that the body names.
     async fn seats(
         &self,
-        command: impl FnOnce(&Hall, &NamedSeats, Vec<SeatIndex>) -> Result<Command, Refusal>,
+        command: impl FnOnce(&Sale, &Hall, &NamedSeats) -> Result<(usize, Command), Problem>,
     ) -> Result<(StatusCode, Changed), Problem> {
         let sale = self.sale()?;
         let named: NamedSeats =
             serde_json::from_slice(&self.body).map_err(|error| Flaw::Body(error.to_string()))?;
         let publication = sale.publication().clone();
         let hall = publication.sale.hall().ok_or(Refusal::SaleNotFound)?;
-        let seats = named.find(hall)?;
-        let command = command(hall, &named, seats)?;
-        self.submit(&sale, command).await.map_err(|problem| in_names(problem, hall))
+        let command = command(&publication.sale, hall, &named);
+        let (count, command) = command.map_err(|problem| in_names(problem, hall))?;
+        let changed = self.submit(&sale, command).await;
+        let (status, changed) = changed.map_err(|problem| in_names(problem, hall))?;
+        Ok((status, Changed { seats: Some(count), ..changed }))
     }
 
     async fn submit(
@@ -213,8 +254,7 @@ impl AdminCall {
         sale: &SaleHandle,
         command: Command,
     ) -> Result<(StatusCode, Changed), Problem> {
-        let request =
-            engine::Request { command, actor: Actor::Operator, id: self.id, instrument: None };
+        let request = engine::Request::operator(command, self.id, self.warrant.clone());
         let Reply { as_of, answer } = self.ops.engine.submit(sale, request).await?;
         let (Answer::Done | Answer::Place { .. } | Answer::Reservation { .. }) = answer?;
         // Operators read their own writes: what was decided is published within 20 ms.
@@ -224,48 +264,26 @@ impl AdminCall {
             }
             tokio::time::sleep(PUBLISHED_LOOK).await;
         }
-        Ok((StatusCode::OK, Changed { sale_id: sale.id().to_string(), as_of: Some(as_of) }))
+        Ok((StatusCode::OK, Changed::new(sale.id(), Some(as_of))))
     }
 }
 
-impl NamedSeats {
-    fn find(&self, hall: &Hall) -> Result<Vec<SeatIndex>, Problem> {
-        let performance = match &self.performance_id {
-            Some(id) => PerformanceId::parse(id).and_then(|id| hall.performance(&id)),
-            None if hall.plan().performances.len() > 1 => {
-                return Err(Refusal::PerformanceRequired.into());
-            }
-            None => Some(0),
-        };
-        let performance = performance.ok_or(Refusal::WrongPerformance)?;
-        let find = |number: &String| {
-            hall.find(performance, number).ok_or_else(|| {
-                let named = Some(number.clone());
-                Problem::from(Refusal::SeatNotFound).tell(|fields| fields.seat_number = named)
-            })
-        };
-        self.seat_numbers.iter().map(find).collect()
-    }
-}
-
-/// Names the seats of a refusal as people do.
-fn in_names(problem: Problem, hall: &Hall) -> Problem {
-    let number = |seat: &SeatIndex| hall.seats()[seat.at()].number.to_string();
-    match problem.refusal().cloned() {
-        Some(Refusal::SeatNotFree { seats }) => {
-            problem.tell(|fields| fields.taken = Some(seats.iter().map(number).collect()))
-        }
-        Some(Refusal::DuplicateSeat { seat }) => {
-            problem.tell(|fields| fields.seat_number = Some(number(&seat)))
-        }
-        _ => problem,
-    }
+fn no_such_limit(name: &str) -> Flaw {
+    let limits = Limits::default().table();
+    let names: Vec<&str> = limits.iter().map(|(name, ..)| *name).collect();
+    Flaw::Body(format!("there is no limit {name:?}; the limits are {}", names.join(", ")))
 }
 
 /// Whether the sale is the one that the schedule describes, its limits aside.
 fn is_planned_as(sale: &Sale, schedule: &Schedule) -> bool {
     let same_plan = sale.hall().is_some_and(|hall| *hall.plan() == schedule.plan);
     same_plan && sale.opens_at() == schedule.opens_at && sale.closes_at() == schedule.closes_at
+}
+
+/// All sales as operators see them.
+#[derive(Serialize)]
+struct SaleList {
+    sales: Vec<SaleReport>,
 }
 
 /// A sale as operators see it.

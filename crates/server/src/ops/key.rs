@@ -79,13 +79,7 @@ impl AdminKey {
             }
             opened => opened,
         };
-        let file = file.map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(AdminKeyError::NotPrivate { path: path.into(), mode });
-        }
-        let mut text = String::new();
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        let text = read(file.map_err(failed)?, path)?;
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -95,12 +89,7 @@ impl AdminKey {
     }
 
     fn parse(text: &str, place: &str) -> Result<Self, AdminKeyError> {
-        let key = text.trim();
-        let sound = key.len() >= KEY_CHARS_MIN
-            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        if !sound {
-            return Err(AdminKeyError::Malformed { place: place.to_owned() });
-        }
+        let key = sound(text, place)?;
         let state = Hmac::new_from_slice(b"maepyo admin key").expect("HMAC takes any key");
         let mac: Hmac<Sha256> = Hmac::chain_update(Clone::clone(&state), key);
         Ok(Self { state, expected: mac.finalize().into_bytes().into() })
@@ -116,6 +105,55 @@ impl fmt::Debug for AdminKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdminKey(…)")
     }
+}
+
+/// The admin key as an operator sends it. A secret.
+pub(crate) struct AdminSecret(String);
+
+impl AdminSecret {
+    /// Reads the key that a box office keeps at `path`; nothing is made there.
+    pub(crate) fn load(path: &Path) -> Result<Self, AdminKeyError> {
+        let opened = File::open(path);
+        let file = opened.map_err(|source| AdminKeyError::File { path: path.into(), source })?;
+        let place = path.display().to_string();
+        sound(&read(file, path)?, &place).map(|key| Self(key.to_owned()))
+    }
+
+    /// Reads the key from the value of an environment variable.
+    pub(crate) fn from_env_value(value: &str) -> Result<Self, AdminKeyError> {
+        sound(value, "the admin key in the environment").map(|key| Self(key.to_owned()))
+    }
+
+    /// The key.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AdminSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminSecret(…)")
+    }
+}
+
+/// What a file says that its owner alone may read.
+fn read(file: File, path: &Path) -> Result<String, AdminKeyError> {
+    let failed = |source| AdminKeyError::File { path: path.into(), source };
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(AdminKeyError::NotPrivate { path: path.into(), mode });
+    }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// The key in a text, if it is one.
+fn sound<'t>(text: &'t str, place: &str) -> Result<&'t str, AdminKeyError> {
+    let key = text.trim();
+    let is_sound = key.len() >= KEY_CHARS_MIN
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_sound { Ok(key) } else { Err(AdminKeyError::Malformed { place: place.to_owned() }) }
 }
 
 /// Writes a new key under a temporary name, and gives it its own when it is whole.
@@ -154,6 +192,9 @@ mod tests {
         let text = fs::read_to_string(&path).expect("the file");
         let again = AdminKey::load_or_create(&path).expect("the same key");
         assert!(again.is(text.trim().as_bytes()));
+        let sent = AdminSecret::load(&path).expect("the key");
+        assert!(again.is(sent.expose().as_bytes()));
+        assert_eq!(format!("{sent:?}"), "AdminSecret(…)");
         let mode = fs::metadata(&path).expect("the file").permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
         assert_eq!(fs::read_dir(&directory).expect("the directory").count(), 1);

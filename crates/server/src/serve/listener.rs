@@ -12,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use tower::Service;
 use super::aside::Aside;
 use super::client_address::{self, Network};
 use super::progress::{Counted, Progress, Strikes};
-use crate::http::{ClientAddress, Problem};
+use crate::http::{ClientAddress, HttpMeters, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
 
@@ -50,14 +51,65 @@ const DESCRIPTORS_KEPT: u32 = 512;
 /// What bounds one listener, and whom it believes.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
-    /// Open connections.
-    pub(super) connections: u32,
-    /// Requests that are being answered.
-    pub(super) requests: u32,
+    /// How many may be there.
+    pub(super) occupancy: Arc<Occupancy>,
     /// How long nothing may move on a connection.
     pub(super) idle: Duration,
     /// Who may say from where a request comes.
     pub(super) proxies: Vec<Network>,
+    /// Where it is counted who is turned away.
+    pub(super) meters: Option<&'static HttpMeters>,
+}
+
+/// How many are at a listener, and how many may be.
+#[derive(Debug)]
+pub(crate) struct Occupancy {
+    connections_max: u32,
+    requests_max: u32,
+    open: AtomicU32,
+    /// Room for connections; one place is kept for whoever is accepted next.
+    places: Arc<Semaphore>,
+    /// Requests that may be answered at a time.
+    turns: Semaphore,
+}
+
+impl Occupancy {
+    /// Room for so many open connections, and so many requests that are being answered.
+    pub(super) fn new(connections_max: u32, requests_max: u32) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(connections_max as usize));
+        let turns = Semaphore::new(requests_max as usize);
+        let open = AtomicU32::new(0);
+        Arc::new(Self { connections_max, requests_max, open, places, turns })
+    }
+
+    /// Open connections, and how many may be.
+    pub(crate) fn connections(&self) -> (u32, u32) {
+        (self.open.load(Ordering::Relaxed), self.connections_max)
+    }
+
+    /// Requests that are being answered, and how many may be.
+    pub(crate) fn requests(&self) -> (usize, u32) {
+        (self.requests_max as usize - self.turns.available_permits(), self.requests_max)
+    }
+}
+
+/// A connection's place, until it is dropped.
+struct Place {
+    occupancy: Arc<Occupancy>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(occupancy: &Arc<Occupancy>, permit: OwnedSemaphorePermit) -> Self {
+        occupancy.open.fetch_add(1, Ordering::Relaxed);
+        Self { occupancy: Arc::clone(occupancy), _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.occupancy.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A bound address.
@@ -91,17 +143,17 @@ impl Listener {
         bounds: Bounds,
         mut stopping: watch::Receiver<bool>,
     ) {
-        let connections = bounds.connections;
-        let places = Arc::new(Semaphore::new(connections as usize));
-        let turns = Semaphore::new(bounds.requests as usize);
-        let desk = Arc::new(Desk { router, bounds, turns });
+        let connections = bounds.occupancy.connections_max;
+        let places = Arc::clone(&bounds.occupancy.places);
+        let desk = Arc::new(Desk { router, bounds });
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => break,
                 accepted = self.accept(&places) => accepted,
             };
-            let Some((accepted, place)) = accepted else { continue };
+            let Some((accepted, permit)) = accepted else { continue };
+            let place = Place::new(&desk.bounds.occupancy, permit);
             tokio::spawn(converse(accepted, Arc::clone(&desk), stopping.clone(), place));
         }
         drop(self.socket);
@@ -161,8 +213,6 @@ pub(super) fn affordable(wanted: u32) -> u32 {
 struct Desk {
     router: Router,
     bounds: Bounds,
-    /// Requests that may be answered at a time.
-    turns: Semaphore,
 }
 
 impl Desk {
@@ -170,13 +220,11 @@ impl Desk {
     /// answer, so those who come in a rush wait: the connection is not read meanwhile, and whoever
     /// sends more waits in the kernel.
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(turn) = self.turns.try_acquire() {
+        let turns = &self.bounds.occupancy.turns;
+        if let Ok(turn) = turns.try_acquire() {
             return Some(turn);
         }
-        timeout(TURN_WAIT_MAX, self.turns.acquire())
-            .await
-            .ok()
-            .map(|turn| turn.expect("never closed"))
+        timeout(TURN_WAIT_MAX, turns.acquire()).await.ok().map(|turn| turn.expect("never closed"))
     }
 
     async fn answer(
@@ -186,7 +234,11 @@ impl Desk {
     ) -> Result<Response, Infallible> {
         let Some(_turn) = self.turn().await else {
             let language = Language::of(request.headers());
-            let problem = Problem::from(Failure::Overloaded);
+            let max = self.bounds.occupancy.requests_max;
+            let problem = Problem::from(Failure::Overloaded).met("requests_in_flight", max);
+            if let Some(meters) = self.bounds.meters {
+                meters.problem(problem.code());
+            }
             return Ok(problem.respond(language, Ids.request_id().into()));
         };
         let client = client_address::client(peer, request.headers(), &self.bounds.proxies);
@@ -203,7 +255,7 @@ async fn converse(
     (stream, peer): Accepted,
     desk: Arc<Desk>,
     mut stopping: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 ) {
     // Answers are small and whole; without this the kernel would wait for more.
     let _ = stream.set_nodelay(true);

@@ -27,13 +27,16 @@ fn sentence(output: &Output, code: i32) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_value_is_one_sentence_and_nothing_is_made() {
     let closed = Closed::new(Options::default());
-    let table: [(Words, Variables, &str); 9] = [
+    let table: [(Words, Variables, &str); 12] = [
         (&["serve", "--listen", "nowhere"], &[], "--listen"),
         (&["serve"], &[("MAEPYO_LISTEN", "nowhere")], "MAEPYO_LISTEN"),
         (&["serve"], &[("MAEPYO_DEMO", "perhaps")], "perhaps"),
         (&["serve", "--token-ttl", "301"], &[], "301"),
         (&["serve", "--listen", "0.0.0.0:0"], &[], "--allow-sandbox-payments"),
         (&["serve", "--data", ""], &[], "--data"),
+        (&["serve", "--otlp-endpoint", "https://x:4318"], &[], "--otlp-endpoint"),
+        (&["serve"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://x:4318")], "without TLS"),
+        (&["serve", "--otlp-sample", "1.5"], &[], "from 0 to 1"),
         (&["serve", "--frobnicate"], &[], "--frobnicate"),
         (&["frobnicate"], &[], "frobnicate"),
         (&["journal", "show", "--reservation", "12345"], &[], "13 letters"),

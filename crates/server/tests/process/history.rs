@@ -88,8 +88,9 @@ async fn an_event_that_cannot_have_happened_is_found() {
         key: None,
     };
     let mut body = Vec::new();
-    let cause = Cause { actor: Actor::Buyer, command: CommandKind::Hold, request: None };
-    write_record(&mut body, cause, &[stolen]);
+    let cause =
+        Cause { actor: Actor::Buyer, command: CommandKind::Hold, request: None, warrant: None };
+    write_record(&mut body, &cause, &[stolen]);
     let batch = Batch {
         number: head.number + 1,
         id: BatchId(666),

@@ -208,7 +208,7 @@ impl World {
                     Asker::Buyer { .. } | Asker::Impatience => Actor::Buyer,
                     Asker::System => Actor::System,
                 };
-                let asked = Request { command, actor, id: request, instrument };
+                let asked = Request { command, actor, id: request, instrument, warrant: None };
                 if let Some(process) = &mut self.nodes[node].process {
                     process.callers.insert(request, now);
                 }
@@ -343,7 +343,7 @@ impl World {
                 self.make(Asker::System, node, Ask { command: command.clone(), token: None });
             self.asked(request).arrived = true;
             let actor = Actor::System;
-            let seen = Request { command, actor, id: 0, instrument: None };
+            let seen = Request { command, actor, id: 0, instrument: None, warrant: None };
             self.put_in(node, Input::Request { request: Box::new(seen), to: request });
         }
     }

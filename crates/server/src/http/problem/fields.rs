@@ -109,11 +109,12 @@ fields! {
     expires_in_ms: u64,
     /// What time it is here; beside every deadline.
     server_time: Utc,
-    /// Which limit (`limit_out_of_range`).
+    /// Which limit (`limit_out_of_range`), or which was met (`rate_limited`, `body_too_slow`, and
+    /// `overloaded` where it is one of the door).
     limit: &'static str,
     /// The least that it may be (`limit_out_of_range`).
     min: u32,
-    /// The most that it may be (`limit_out_of_range`).
+    /// The most that it may be (`limit_out_of_range`), or is.
     max: u32,
     /// The most bytes that a body may have (`body_too_large`).
     body_bytes_max: usize,
@@ -151,8 +152,19 @@ impl Fields {
             Cause::Edge(Edge::BodyTooLarge { bytes_max }) => {
                 Self { body_bytes_max: Some(*bytes_max), ..Self::default() }
             }
+            Cause::Edge(Edge::RateLimited { per_second, .. }) => {
+                Self::met("joins_per_address", *per_second)
+            }
+            Cause::Edge(Edge::BodyTooSlow { wait_s }) => {
+                Self::met("idle_timeout", u32::try_from(*wait_s).unwrap_or(u32::MAX))
+            }
             Cause::Failure(_) | Cause::Edge(_) => Self::default(),
         }
+    }
+
+    /// The limit of the door that was met.
+    pub(crate) fn met(limit: &'static str, max: u32) -> Self {
+        Self { limit: Some(limit), max: Some(max), ..Self::default() }
     }
 
     fn of_refusal(refusal: &Refusal) -> Self {

@@ -5,7 +5,7 @@
 
 use domain::Refusal;
 use domain::plan::{NAME_MAX, PERFORMANCES_MAX, PlanError, SEATS_MAX};
-use engine::Failure;
+use engine::{Failure, Warrant};
 use http::StatusCode;
 
 use super::{Cause, Edge, Fields, Flaw, Row};
@@ -33,7 +33,7 @@ impl Cause {
     pub(super) fn row(&self, fields: &Fields, language: Language) -> Row {
         match self {
             Self::Refusal(refusal) => of_refusal(refusal, fields, language),
-            Self::Failure(failure) => of_failure(*failure, language),
+            Self::Failure(failure) => of_failure(*failure, fields, language),
             Self::Edge(edge) => of_edge(edge, fields, language),
         }
     }
@@ -392,7 +392,7 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
     }
 }
 
-fn of_failure(failure: Failure, l: Language) -> Row {
+fn of_failure(failure: Failure, fields: &Fields, l: Language) -> Row {
     match failure {
         Failure::Overloaded => {
             row!(
@@ -400,11 +400,18 @@ fn of_failure(failure: Failure, l: Language) -> Row {
                 SERVICE_UNAVAILABLE,
                 "요청이 몰리고 있습니다",
                 "Too many requests at once",
-                say!(
-                    l,
-                    "요청이 처리되지 않았습니다. 잠시 후 다시 시도해 주세요.",
-                    "Nothing was done. Please try again in a moment."
-                )
+                match (fields.limit, fields.max) {
+                    (Some(limit), Some(max)) => say!(
+                        l,
+                        "요청이 처리되지 않았습니다({limit}: {max}). 잠시 후 다시 시도해 주세요.",
+                        "Nothing was done ({limit}: {max}). Please try again in a moment."
+                    ),
+                    _ => say!(
+                        l,
+                        "요청이 처리되지 않았습니다. 잠시 후 다시 시도해 주세요.",
+                        "Nothing was done. Please try again in a moment."
+                    ),
+                }
             )
         }
         Failure::Unavailable => {
@@ -488,13 +495,17 @@ fn of_edge(edge: &Edge, fields: &Fields, l: Language) -> Row {
                 )
             )
         }
-        Edge::BodyTooSlow => {
+        Edge::BodyTooSlow { wait_s } => {
             row!(
                 l,
                 REQUEST_TIMEOUT,
                 "본문이 늦습니다",
                 "The body was too slow",
-                say!(l, "본문이 제시간에 오지 않았습니다.", "The body did not come in time.")
+                say!(
+                    l,
+                    "본문은 {wait_s}초 안에 와야 합니다.",
+                    "A body has to come within {wait_s} seconds."
+                )
             )
         }
         Edge::NotFound => row!(
@@ -672,6 +683,22 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
             "카드 번호를 보내지 마세요. 결제사가 준 토큰을 보내 주세요.",
             "Never send a card number; send the payment provider's token."
         ),
+        Flaw::OperatorName => {
+            let bytes_max = Warrant::BY_MAX;
+            say!(
+                l,
+                "Operator-Name은 하나만, UTF-8 한 줄 1~{bytes_max}바이트로 보내 주세요.",
+                "Send one Operator-Name, a line of UTF-8 of 1 to {bytes_max} bytes."
+            )
+        }
+        Flaw::OperatorReason => {
+            let bytes_max = Warrant::BECAUSE_MAX;
+            say!(
+                l,
+                "Operator-Reason은 하나만, UTF-8 한 줄 1~{bytes_max}바이트로 보내 주세요.",
+                "Send one Operator-Reason, a line of UTF-8 of 1 to {bytes_max} bytes."
+            )
+        }
     }
 }
 

@@ -103,6 +103,11 @@ impl BoxOffice {
         self.closed.book()
     }
 
+    /// The program, beside it and in its directory.
+    pub(crate) fn program(&self) -> Command {
+        self.closed.program()
+    }
+
     /// Runs `maepyo journal` beside it.
     pub(crate) async fn journal(&self, words: &[&str]) -> Output {
         self.closed.journal(words).await
@@ -174,7 +179,8 @@ impl Closed {
             None => Command::new(binary),
         };
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MAEPYO_") {
+            let named = name.to_string_lossy();
+            if named.starts_with("MAEPYO_") || named.starts_with("OTEL_") {
                 program.env_remove(name);
             }
         }
