@@ -885,9 +885,11 @@ fn turns_freed(command: &Command, sale: &Sale) -> usize {
         | Command::GiveBack { .. }
         | Command::SettlePayment { .. }
         | Command::SettleRefund { .. } => 1,
-        Command::Open | Command::Unpause | Command::ChangeLimits(_) | Command::Release { .. } => {
-            presence::front_len(sale)
-        }
+        Command::Open
+        | Command::Unpause
+        | Command::ChangeLimits(_)
+        | Command::Change(_)
+        | Command::Release { .. } => presence::front_len(sale),
         Command::Join { .. }
         | Command::Seen { .. }
         | Command::Hold { .. }
@@ -919,6 +921,7 @@ fn place_of(command: &Command) -> Option<Place> {
         | Command::Unpause
         | Command::Close
         | Command::ChangeLimits(_)
+        | Command::Change(_)
         | Command::Withhold { .. }
         | Command::Release { .. } => None,
     }

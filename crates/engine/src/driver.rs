@@ -166,9 +166,32 @@ impl Engine {
     /// # Errors
     /// What the rules refuse, or that this node could not.
     pub async fn add_sale(&self, sale: NewSale, id: u64) -> Result<Result<(), Refusal>, Failure> {
+        self.put_sale(sale, false, id).await
+    }
+
+    /// Describes a sale anew that is there: [`domain::Command::Change`], after the catalogue has
+    /// the names of its new performances. Answers when the change can be read. `default` says
+    /// nothing here.
+    ///
+    /// # Errors
+    /// What the rules refuse, or that this node could not.
+    pub async fn change_sale(
+        &self,
+        sale: NewSale,
+        id: u64,
+    ) -> Result<Result<(), Refusal>, Failure> {
+        self.put_sale(sale, true, id).await
+    }
+
+    async fn put_sale(
+        &self,
+        sale: NewSale,
+        anew: bool,
+        id: u64,
+    ) -> Result<Result<(), Refusal>, Failure> {
         let (to, reply) = oneshot::channel();
         let taken = !self.shared.stopped.load(Ordering::Acquire)
-            && self.shared.inbox.put(Input::AddSale { sale: Box::new(sale), id, to });
+            && self.shared.inbox.put(Input::AddSale { sale: Box::new(sale), anew, id, to });
         if !taken {
             return Err(Failure::Unavailable);
         }

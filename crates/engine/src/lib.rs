@@ -93,6 +93,7 @@ impl Priority {
             | Command::Unpause
             | Command::Close
             | Command::ChangeLimits(_)
+            | Command::Change(_)
             | Command::Withhold { .. }
             | Command::Release { .. } => Self::Tick,
             Command::BeginPayment { .. } => Self::Payment,

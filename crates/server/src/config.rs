@@ -17,9 +17,10 @@ use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
 
 use crate::ids::parse_short;
+use crate::sale::SaleCommand;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, serve, stampede};
+use crate::{journal, log, sale, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
             journal::show(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+        Command::Sale { command } => sale::run(&command),
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -93,6 +95,11 @@ enum Command {
     Journal {
         #[command(subcommand)]
         command: JournalCommand,
+    },
+    /// Looks after sales.
+    Sale {
+        #[command(subcommand)]
+        command: SaleCommand,
     },
     /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
     Stampede(Box<StampedeOptions>),
@@ -334,6 +341,7 @@ mod tests {
             (&["maepyo", "serve", "--connections", "-1"], "-1"),
             (&["maepyo", "serve", "--dmeo"], "--dmeo"),
             (&["maepyo", "sell"], "sell"),
+            (&["maepyo", "sale", "check"], "<FILE>"),
             (&["maepyo", "journal", "show", "--sale", "No Such"], "1 to 64 of a-z"),
             (&["maepyo", "journal", "show", "--reservation", "12345"], "13 letters"),
         ];

@@ -4,6 +4,7 @@ use domain::Command;
 use domain::command::Schedule;
 use domain::id::SeatIndex;
 use domain::limits::Limits;
+use domain::money::Currency;
 use domain::sale::Sale;
 use domain::seats::SeatState;
 use domain::time::{Millis, Timestamp};
@@ -25,6 +26,7 @@ enum Chore {
     Withhold,
     Release,
     ChangeLimits,
+    Describe,
     Close,
 }
 
@@ -76,7 +78,12 @@ impl Operator {
             }
         };
         add(&mut random, Trouble::Withholding, &[Chore::Withhold, Chore::Release], 12);
-        add(&mut random, Trouble::NewLimits, &[Chore::ChangeLimits], 6);
+        add(
+            &mut random,
+            Trouble::NewLimits,
+            &[Chore::ChangeLimits, Chore::ChangeLimits, Chore::Describe],
+            6,
+        );
         let closes_at = Moment(random.between(knobs.main / 2, knobs.main));
         if knobs.has(Trouble::EarlyEnd) && knobs.closes_after.is_none() {
             chores.push((closes_at, Chore::Close));
@@ -105,6 +112,7 @@ impl Operator {
             Chore::Unpause => Command::Unpause,
             Chore::Close => Command::Close,
             Chore::ChangeLimits => Command::ChangeLimits(self.other_limits()),
+            Chore::Describe => Command::Change(Box::new(self.described_anew(sale?))),
             Chore::Withhold => {
                 let seats = self.seats(sale, |state| state == SeatState::Free)?;
                 let pool = u16::try_from(self.random.below(u64::from(POOLS) + 1)).expect("few");
@@ -174,6 +182,29 @@ impl Operator {
             _ => return Limits { active_limit: 0, ..*limits },
         }
         *limits
+    }
+
+    /// The sale as it is, but for one thing; now and then for one that nobody may change.
+    fn described_anew(&mut self, sale: &Sale) -> Schedule {
+        let mut schedule = self.schedule.clone();
+        if let Some(hall) = sale.hall() {
+            schedule.plan = hall.plan().clone();
+        }
+        schedule.opens_at = sale.opens_at();
+        schedule.closes_at = sale.closes_at();
+        schedule.limits = *sale.limits();
+        match self.random.below(6) {
+            0 => schedule.limits = self.other_limits(),
+            1 => schedule.plan.performances[0].title = "encore".into(),
+            2 => schedule.plan.pools.push("late guests".into()),
+            3 => {
+                let starts_at = &mut schedule.plan.performances[0].starts_at;
+                *starts_at = starts_at.plus(3_600_000);
+            }
+            4 => schedule.plan.currency = Currency::parse("USD").expect("a code"),
+            _ => schedule.closes_at = Some(schedule.opens_at),
+        }
+        schedule
     }
 
     fn wrong_schedule(&mut self, now: Timestamp) -> Schedule {

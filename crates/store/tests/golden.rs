@@ -45,11 +45,13 @@ fn schedule() -> Schedule {
                         seats: vec![seat(1, None), seat(2, Some(0))],
                     }],
                 }],
+                wheelchair_places: Vec::new(),
             }],
         },
         limits: Limits::default(),
         opens_at: Timestamp(1_777_633_200_000),
         closes_at: Some(Timestamp(1_781_940_000_000)),
+        file: None,
     }
 }
 
@@ -144,6 +146,7 @@ fn number(event: &Event) -> u8 {
         Event::RefundDue { .. } => 25,
         Event::PaymentRefunded { .. } => 26,
         Event::LineEnded { .. } => 27,
+        Event::Changed { .. } => 28,
     }
 }
 

@@ -41,7 +41,7 @@ use domain::id::{
 use domain::limits::Limits;
 use domain::line::JoinKeys;
 use domain::money::{Currency, Money};
-use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
+use domain::plan::{Grade, Performance, Plan, Row, Seat, Section, WheelchairPlace};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Outcome, Refusal, Sale};
 use rustc_hash::FxHasher;
@@ -118,6 +118,8 @@ impl Default for Scene {
 struct Offer {
     performances: Vec<(String, Vec<String>, u64)>,
     pools: Vec<(String, Vec<String>)>,
+    /// Of the first performance.
+    wheelchairs: Vec<WheelchairPlace>,
     limits: Limits,
     opens_at: Timestamp,
     closes_at: Option<Timestamp>,
@@ -128,6 +130,7 @@ impl Default for Offer {
         Self {
             performances: Vec::new(),
             pools: Vec::new(),
+            wheelchairs: Vec::new(),
             limits: Limits::default(),
             opens_at: NOON,
             closes_at: None,
@@ -175,6 +178,13 @@ impl Scene {
             ["pool", name, seats @ ..] => {
                 let seats = seats.iter().flat_map(|seats| spelled_out(seats)).collect();
                 self.offer.pools.push(((*name).into(), seats));
+            }
+            ["wheelchair", place, "with", companions @ ..] => {
+                let companions = companions.iter().flat_map(|seats| spelled_out(seats));
+                self.offer.wheelchairs.push(WheelchairPlace {
+                    place: (*place).into(),
+                    companions: companions.map(Into::into).collect(),
+                });
             }
             ["limits", changes @ ..] => self.offer.limits = changed(self.offer.limits, changes)?,
             ["opens", time] => self.offer.opens_at = words::time(time)?,
@@ -418,6 +428,11 @@ impl Scene {
                     seats: seats.iter().map(|number| self.planned(name, number)).collect(),
                 }],
             }],
+            wheelchair_places: if *name == self.offer.performances[0].0 {
+                self.offer.wheelchairs.clone()
+            } else {
+                Vec::new()
+            },
         };
         Command::Schedule(Box::new(Schedule {
             sale: SaleId::parse("tour").expect("a sale's name"),
@@ -430,6 +445,7 @@ impl Scene {
             limits: self.offer.limits,
             opens_at: self.offer.opens_at,
             closes_at: self.offer.closes_at,
+            file: None,
         }))
     }
 

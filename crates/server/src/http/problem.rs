@@ -21,6 +21,7 @@ use crate::language::Language;
 
 pub(super) use every::every;
 pub(super) use fields::{Fields, PerformanceChoice, ProblemBody, SeatPrice};
+pub(crate) use table::bad_plan;
 
 /// Something that was asked for and is not given. As small as a pointer.
 #[derive(Debug)]

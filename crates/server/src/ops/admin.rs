@@ -18,15 +18,15 @@ use domain::plan::Hall;
 use domain::seats::SeatCounts;
 use domain::{Command, Refusal, Sale};
 use engine::{Actor, Answer, Publication, Reply, SaleHandle};
-use http::StatusCode;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{Ops, json};
 use crate::http::{Edge, Flaw, Problem, Utc, state_word};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
-use crate::sale_file::{SaleFile, SaleFileError};
+use crate::sale_file::{Fault, SaleFile, SaleFileError, read_toml};
 
 /// Bytes of an operator's body, at most: a sale's file is written by hand.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -44,6 +44,8 @@ pub(super) struct AdminCall {
     language: Language,
     id: u64,
     sale: String,
+    /// Whether the body is said to be TOML, and not JSON.
+    in_toml: bool,
     body: Bytes,
 }
 
@@ -56,6 +58,7 @@ impl FromRequest<Arc<Ops>> for AdminCall {
         check_key(&request, ops).map_err(|edge| refuse(edge.into()))?;
         let sale = request.extract_parts::<Path<String>>().await;
         let Path(sale) = sale.map_err(|_| refuse(Edge::NotFound.into()))?;
+        let in_toml = is_toml(request.headers());
         let body = tokio::time::timeout(BODY_WAIT, to_bytes(request.into_body(), BODY_BYTES_MAX));
         let body = match body.await {
             Ok(Ok(body)) => body,
@@ -65,12 +68,18 @@ impl FromRequest<Arc<Ops>> for AdminCall {
             Ok(Err(_)) => return Err(refuse(Flaw::BodyBroken.into())),
             Err(_) => return Err(refuse(Edge::BodyTooSlow.into())),
         };
-        Ok(Self { ops: Arc::clone(ops), language, id, sale, body })
+        Ok(Self { ops: Arc::clone(ops), language, id, sale, in_toml, body })
     }
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
     error.source().is_some_and(<dyn Error>::is::<http_body_util::LengthLimitError>)
+}
+
+fn is_toml(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/toml")
 }
 
 fn check_key(request: &Request, ops: &Ops) -> Result<(), Edge> {
@@ -82,7 +91,7 @@ fn check_key(request: &Request, ops: &Ops) -> Result<(), Edge> {
     }
 }
 
-/// `PUT /admin/sales/{sale_id}`: the body is what a sale's file says. A new sale is scheduled; of
+/// `PUT /admin/sales/{sale_id}`: the body is what a sale's file says, in JSON or TOML. A new sale is scheduled; of
 /// one that is there the limits may change, and nothing else.
 pub(super) async fn schedule_sale(call: AdminCall) -> Response {
     call.answer(call.schedule().await)
@@ -172,8 +181,13 @@ impl AdminCall {
         let id = self.sale_id().ok_or_else(|| {
             Flaw::Body("a sale's id in the path is 1 to 64 of a-z, 0-9 and -".to_owned())
         })?;
-        let new = SaleFile::parse(&self.body).map_err(unreadable)?;
-        let new = new.schedule(id.clone()).map_err(unreadable)?;
+        let new = if self.in_toml {
+            let wrong = |fault: Fault| Problem::from(Flaw::Body(fault.to_string()));
+            read_toml(&self.body, id.clone()).map_err(wrong)?
+        } else {
+            let new = SaleFile::from_json(&self.body).map_err(unreadable)?;
+            new.schedule(id.clone()).map_err(unreadable)?
+        };
         let Some(sale) = self.ops.engine.directory().sale(id.as_str()).cloned() else {
             self.ops.engine.add_sale(new, self.id).await??;
             return Ok((StatusCode::CREATED, Changed { sale_id: id.to_string(), as_of: None }));

@@ -153,6 +153,20 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                 say!(l, "같은 좌석을 두 번 선택했습니다: {seat}", "A seat was named twice: {seat}")
             )
         }
+        Refusal::CompanionAlone { .. } => {
+            let seat = fields.seat_number.as_deref().unwrap_or("?");
+            row!(
+                l,
+                UNPROCESSABLE_ENTITY,
+                "동반자석은 휠체어석과 함께 예매해야 합니다",
+                "A companion's seat goes with its wheelchair place",
+                say!(
+                    l,
+                    "{seat} 좌석은 동반자석이므로 휠체어석과 같은 예매에 있어야 합니다.",
+                    "Seat {seat} is a companion's and is held only together with its wheelchair place."
+                )
+            )
+        }
         Refusal::SeatNotFound => {
             let seat = fields.seat_number.as_deref().unwrap_or("?");
             row!(
@@ -328,6 +342,33 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                     l,
                     "현재 상태에서는 할 수 없는 요청입니다.",
                     "That cannot be done in the present state."
+                )
+            )
+        }
+        Refusal::NotChangeable { field } => {
+            row!(
+                l,
+                CONFLICT,
+                "더 이상 바꿀 수 없습니다",
+                "That can no longer change",
+                say!(
+                    l,
+                    "{field} 항목은 더 이상 바꿀 수 없습니다. 아무것도 바뀌지 않았습니다.",
+                    "`{field}` can no longer be changed. Nothing was changed."
+                )
+            )
+        }
+        Refusal::SeatsInUse { .. } => {
+            let taken = fields.taken.as_ref().map_or("?".to_owned(), |taken| taken.join(", "));
+            row!(
+                l,
+                CONFLICT,
+                "선점되거나 판매된 좌석입니다",
+                "Seats are held or sold",
+                say!(
+                    l,
+                    "선점되었거나 판매된 좌석이 달라집니다: {taken}. 아무것도 바뀌지 않았습니다.",
+                    "The change would touch seats that are held or sold: {taken}. Nothing was changed."
                 )
             )
         }
@@ -675,7 +716,8 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
     }
 }
 
-fn bad_plan(error: &PlanError, l: Language) -> String {
+/// Why a plan cannot be sold, as a sentence.
+pub(crate) fn bad_plan(error: &PlanError, l: Language) -> String {
     match error {
         PlanError::PerformanceCount => say!(
             l,
@@ -714,6 +756,16 @@ fn bad_plan(error: &PlanError, l: Language) -> String {
             l,
             "이름은 1~{NAME_MAX}바이트여야 합니다: {name:?}",
             "A name has 1 to {NAME_MAX} bytes: {name:?}"
+        ),
+        PlanError::UnknownPlace(seat) => say!(
+            l,
+            "휠체어석이나 동반자석으로 적힌 {seat} 좌석이 없습니다.",
+            "Seat {seat} of a wheelchair place does not exist."
+        ),
+        PlanError::PlaceTwice(seat) => say!(
+            l,
+            "{seat} 좌석이 휠체어석이나 동반자석으로 두 번 적혀 있습니다.",
+            "Seat {seat} is a wheelchair place or a companion's seat twice."
         ),
         PlanError::TooMany => {
             say!(l, "구역이나 등급이 너무 많습니다.", "There are too many sections or grades.")
