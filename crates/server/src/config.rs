@@ -131,6 +131,10 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "MAEPYO_DEMO", value_parser = BoolishValueParser::new())]
     pub(crate) demo: bool,
 
+    /// A directory of sales' files, *.toml, that are read now and at every SIGHUP.
+    #[arg(long, env = "MAEPYO_SALES", value_name = "DIR")]
+    pub(crate) sales: Option<PathBuf>,
+
     /// Takes sandbox payments, which move no money, from other machines too.
     #[arg(long, env = "MAEPYO_ALLOW_SANDBOX_PAYMENTS", value_parser = BoolishValueParser::new())]
     pub(crate) allow_sandbox_payments: bool,

@@ -49,7 +49,7 @@ use self::joins::JoinLimiter;
 use crate::app::App;
 
 pub(crate) use self::joins::ClientAddress;
-pub(crate) use self::problem::{Edge, Flaw, Problem, bad_plan};
+pub(crate) use self::problem::{Edge, Flaw, Problem, bad_plan, change_problem};
 pub(crate) use self::time::Utc;
 pub(crate) use self::words::state_word;
 

@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{Ops, json};
-use crate::http::{Edge, Flaw, Problem, Utc, state_word};
+use crate::http::{Edge, Flaw, Problem, Utc, change_problem, state_word};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
 use crate::sale_file::{Fault, SaleFile, SaleFileError, read_toml};
@@ -91,8 +91,8 @@ fn check_key(request: &Request, ops: &Ops) -> Result<(), Edge> {
     }
 }
 
-/// `PUT /admin/sales/{sale_id}`: the body is what a sale's file says, in JSON or TOML. A new sale is scheduled; of
-/// one that is there the limits may change, and nothing else.
+/// `PUT /admin/sales/{sale_id}`: the body is what a sale's file says, in JSON or TOML. A new
+/// sale is scheduled; one that is there is changed, as far as it may be.
 pub(super) async fn schedule_sale(call: AdminCall) -> Response {
     call.answer(call.schedule().await)
 }
@@ -194,7 +194,11 @@ impl AdminCall {
         };
         let publication = sale.publication().clone();
         if !is_planned_as(&publication.sale, &new.schedule) {
-            return Err(Refusal::SaleExists.into());
+            let changed = self.ops.engine.change_sale(new, self.id).await?;
+            let hall = publication.sale.hall().map(|hall| &**hall);
+            changed.map_err(|refusal| change_problem(refusal, hall))?;
+            let as_of = Some(sale.publication().as_of);
+            return Ok((StatusCode::OK, Changed { sale_id: id.to_string(), as_of }));
         }
         if *publication.sale.limits() == new.schedule.limits {
             let as_of = Some(publication.as_of);

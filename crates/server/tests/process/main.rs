@@ -15,6 +15,7 @@ mod operators;
 mod outage;
 mod rehearsal;
 mod rush;
+mod sales;
 mod shutdown;
 mod stampede;
 mod use_case;

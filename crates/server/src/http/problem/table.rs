@@ -351,11 +351,7 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                 CONFLICT,
                 "더 이상 바꿀 수 없습니다",
                 "That can no longer change",
-                say!(
-                    l,
-                    "{field} 항목은 더 이상 바꿀 수 없습니다. 아무것도 바뀌지 않았습니다.",
-                    "`{field}` can no longer be changed. Nothing was changed."
-                )
+                not_changeable(field, l)
             )
         }
         Refusal::SeatsInUse { .. } => {
@@ -714,6 +710,39 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
             "Never send a card number; send the payment provider's token."
         ),
     }
+}
+
+/// What of a sale stays as it is, as sentences.
+fn not_changeable(field: &str, l: Language) -> String {
+    let why = match field {
+        "sections" => say!(
+            l,
+            "첫 구매자가 입장한 뒤에는 좌석을 더하거나 빼거나 번호를 바꿀 수 없습니다.",
+            "Once the first buyer was let in, no seat is added, removed or given another number."
+        ),
+        "performances" => say!(
+            l,
+            "공연은 목록의 끝에 더할 수만 있습니다.",
+            "Performances can only be added, at the end of the list."
+        ),
+        "pools" => say!(
+            l,
+            "첫 구매자가 입장한 뒤에는 좌석 구분을 목록의 끝에 더할 수만 있습니다.",
+            "Once the first buyer was let in, pools can only be added, at the end of the list."
+        ),
+        "opens_at" => say!(
+            l,
+            "예매가 시작된 뒤에는 시작 시각을 바꿀 수 없습니다.",
+            "The sale has opened, so `opens_at` can no longer be another."
+        ),
+        _ => say!(
+            l,
+            "{field} 항목은 더 이상 바꿀 수 없습니다.",
+            "`{field}` can no longer be changed."
+        ),
+    };
+    let nothing = say!(l, "아무것도 바뀌지 않았습니다.", "Nothing was changed.");
+    format!("{why} {nothing}")
 }
 
 /// Why a plan cannot be sold, as a sentence.

@@ -125,6 +125,18 @@ impl BoxOffice {
         assert!(sent.expect("a shell").success());
     }
 
+    /// Tells it that the sales' files are to be read again.
+    pub(crate) async fn hang_up(&self) {
+        let id = self.child.id().expect("it runs");
+        let sent = Command::new("sh").args(["-c", &format!("kill -HUP {id}")]).status().await;
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.closed.log()
+    }
+
     /// Waits for its end.
     pub(crate) async fn end(mut self) -> (ExitStatus, Closed) {
         let end = tokio::time::timeout(PATIENCE, self.child.wait()).await;
