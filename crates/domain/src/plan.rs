@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] is what an organiser describes and the journal keeps. A [`Hall`] is the same, checked
 //! and laid out flat for the rules: every seat of the sale has a [`SeatIndex`] in plan order, over
-//! all performances. A plan does not change once it is scheduled.
+//! all performances. A plan that changes is another one, laid out anew.
 
 mod numbering;
 

@@ -34,6 +34,8 @@ enum Chore {
 #[derive(Clone, Debug)]
 pub(crate) struct Operator {
     random: Random,
+    /// What is said when the sale is described anew.
+    telling: Random,
     schedule: Schedule,
     /// What is still to be done, and when; the next one last.
     chores: Vec<(Moment, Chore)>,
@@ -78,12 +80,7 @@ impl Operator {
             }
         };
         add(&mut random, Trouble::Withholding, &[Chore::Withhold, Chore::Release], 12);
-        add(
-            &mut random,
-            Trouble::NewLimits,
-            &[Chore::ChangeLimits, Chore::ChangeLimits, Chore::Describe],
-            6,
-        );
+        add(&mut random, Trouble::NewLimits, &[Chore::ChangeLimits], 6);
         let closes_at = Moment(random.between(knobs.main / 2, knobs.main));
         if knobs.has(Trouble::EarlyEnd) && knobs.closes_after.is_none() {
             chores.push((closes_at, Chore::Close));
@@ -92,8 +89,16 @@ impl Operator {
             let tries = random.between(0, 6);
             chores.extend((0..tries).map(|_| (Moment(0), Chore::ScheduleWrongly)));
         }
+        // Of their own chance, so that the other chores are what they were without them.
+        let mut telling = Random::of(seed, "describe", 0);
+        for _ in 0..telling.between(1, 4) {
+            let at = Moment(telling.between(1_000, knobs.main));
+            if knobs.has(Trouble::NewLimits) {
+                chores.push((at, Chore::Describe));
+            }
+        }
         chores.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        Self { random, schedule, chores, turn: 0, limits: knobs.limits }
+        Self { random, telling, schedule, chores, turn: 0, limits: knobs.limits }
     }
 
     /// When the next chore is due, if there is one.
@@ -193,15 +198,17 @@ impl Operator {
         schedule.opens_at = sale.opens_at();
         schedule.closes_at = sale.closes_at();
         schedule.limits = *sale.limits();
-        match self.random.below(6) {
-            0 => schedule.limits = self.other_limits(),
+        match self.telling.below(8) {
+            0 => schedule.limits.hold_ttl = self.telling.between_u32(3, 80),
             1 => schedule.plan.performances[0].title = "encore".into(),
             2 => schedule.plan.pools.push("late guests".into()),
             3 => {
                 let starts_at = &mut schedule.plan.performances[0].starts_at;
                 *starts_at = starts_at.plus(3_600_000);
             }
-            4 => schedule.plan.currency = Currency::parse("USD").expect("a code"),
+            // What somebody has must stay where it is.
+            4 | 5 => schedule.plan.performances[0].sections[0].name = "ground floor".into(),
+            6 => schedule.plan.currency = Currency::parse("USD").expect("a code"),
             _ => schedule.closes_at = Some(schedule.opens_at),
         }
         schedule

@@ -40,8 +40,8 @@ impl Sale {
                 let before = self.hall.take().expect("a sale that was scheduled");
                 self.seats = self.seats.moved(&before, &hall);
                 self.hall = Some(Arc::new(hall));
-                let limits = &schedule.limits;
-                self.place_ttl_kept = self.place_ttl_kept.lowered(&self.limits, limits, *at);
+                let (limits, kept) = (&schedule.limits, self.place_ttl_kept);
+                self.place_ttl_kept = kept.lowered(&self.limits, limits, *at);
                 self.limits = *limits;
                 self.opens_at = schedule.opens_at;
                 self.closes_at = schedule.closes_at;

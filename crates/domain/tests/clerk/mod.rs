@@ -115,6 +115,7 @@ impl Default for Scene {
 }
 
 /// What the organiser describes.
+#[derive(Clone)]
 struct Offer {
     performances: Vec<(String, Vec<String>, u64)>,
     pools: Vec<(String, Vec<String>)>,
@@ -311,6 +312,7 @@ impl Scene {
             ["unpause"] => Command::Unpause,
             ["close"] => Command::Close,
             ["schedule"] => self.schedule(),
+            ["anew", what @ ..] => return self.describe_anew(what),
             ["withhold", seats @ .., "for", pool] => {
                 let pool = self.offer.pools.iter().position(|(name, _)| name == pool);
                 Command::Withhold {
@@ -328,6 +330,36 @@ impl Scene {
             _ => return None,
         };
         let done = self.act(&command);
+        Some(Ok(self.told(done, None)))
+    }
+
+    /// The sale as it is, but for one thing; what is refused is as if it had not been said.
+    fn describe_anew(&mut self, what: &[&str]) -> Option<Told> {
+        let before = self.offer.clone();
+        let performance = |offer: &mut Offer, name: &str| {
+            offer.performances.iter().position(|(known, ..)| known == name)
+        };
+        match what {
+            ["price", name, price] => {
+                let at = performance(&mut self.offer, name)?;
+                self.offer.performances[at].2 = price.parse().ok()?;
+            }
+            ["seats", name, seats @ ..] => {
+                let at = performance(&mut self.offer, name)?;
+                self.offer.performances[at].1 =
+                    seats.iter().flat_map(|seats| spelled_out(seats)).collect();
+            }
+            ["limits", changes @ ..] => {
+                self.offer.limits = changed(*self.sale.limits(), changes)?;
+            }
+            same => {
+                self.describe(same)?.ok()?;
+            }
+        }
+        let done = self.act(&Command::Change(Box::new(self.described())));
+        if done.is_err() {
+            self.offer = before;
+        }
         Some(Ok(self.told(done, None)))
     }
 
@@ -414,6 +446,10 @@ impl Scene {
     }
 
     fn schedule(&self) -> Command {
+        Command::Schedule(Box::new(self.described()))
+    }
+
+    fn described(&self) -> Schedule {
         let performance = |(name, seats, price): &(String, Vec<String>, u64)| Performance {
             id: PerformanceId::parse(name).expect("a performance's name"),
             title: name.as_str().into(),
@@ -434,7 +470,7 @@ impl Scene {
                 Vec::new()
             },
         };
-        Command::Schedule(Box::new(Schedule {
+        Schedule {
             sale: SaleId::parse("tour").expect("a sale's name"),
             plan: Plan {
                 currency: Currency::KRW,
@@ -446,7 +482,7 @@ impl Scene {
             opens_at: self.offer.opens_at,
             closes_at: self.offer.closes_at,
             file: None,
-        }))
+        }
     }
 
     fn planned(&self, performance: &str, number: &str) -> Seat {

@@ -279,12 +279,13 @@ pub(super) async fn hold_seats(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wish: HoldBody = body.read()?;
+    // First, so that the sale's plan has every performance that it names.
+    let directory = ask.app().engine.directory();
     // Nothing of these is kept while the command is under way: an old publication is large.
     let (desk, limits) = {
         let publication = pass.glance();
         (ask.house().desks.of(&pass.sale, &publication).kept(), *publication.sale.limits())
     };
-    let directory = ask.app().engine.directory();
     let performance = wish.named().performance_of(&directory, &pass.sale, &desk)?;
     drop(directory);
     let seats = wish.seats(desk.hall(), performance, &limits)?;

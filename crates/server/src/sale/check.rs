@@ -85,7 +85,9 @@ fn describe(schedule: &Schedule) -> String {
         let number = u16::try_from(number).expect("performances are few");
         line(String::new());
         line(table(&hall, number));
+        line(String::new());
         line(drawing::draw(&hall, number));
+        line(String::new());
     }
     line(format!(
         "{} seats in {} {}",

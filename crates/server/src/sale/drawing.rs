@@ -110,11 +110,11 @@ impl Grid {
     fn of(dots: &[Dot]) -> Self {
         let (x, y) = (|dot: &Dot| dot.x, |dot: &Dot| dot.y);
         let bounds = |of: fn(&Dot) -> i32| {
-            // The middle of the stage's edge is in every drawing.
             let all = || dots.iter().map(of);
             (all().min().unwrap_or(0), all().max().unwrap_or(0))
         };
         let ((left, right), (top, bottom)) = (bounds(x), bounds(y));
+        // The middle of the stage's edge is in every drawing.
         let (left, right) = (left.min(0), right.max(0));
         let pitch = (pitch_of_seats(dots), pitch_of_rows(dots));
         let fits = |seats: i32| {
@@ -153,6 +153,12 @@ impl Grid {
         }
         if self.seats > 1 {
             row_names.clear();
+            // A square that is mostly an aisle is drawn as one.
+            let seats = |cell: &BTreeMap<char, usize>| cell.values().sum::<usize>();
+            let fullest = cells.values().flat_map(BTreeMap::values).map(seats).max().unwrap_or(0);
+            for line in cells.values_mut() {
+                line.retain(|_, cell| seats(cell) * 2 >= fullest);
+            }
         }
         let margin = row_names.values().map(|name| column_width(name)).max().unwrap_or(0);
 
