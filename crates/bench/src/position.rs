@@ -113,6 +113,7 @@ fn schedule() -> Schedule {
             name: "1층".into(),
             rows: vec![Row { name: "A".into(), seats: vec![seat] }],
         }],
+        wheelchair_places: Vec::new(),
     };
     Schedule {
         sale: SaleId::parse("one").expect("an id"),
@@ -125,6 +126,7 @@ fn schedule() -> Schedule {
         limits: Limits { active_limit: 1, line_capacity: MANY + 1, ..Limits::default() },
         opens_at: OPENS,
         closes_at: None,
+        file: None,
     }
 }
 

@@ -13,6 +13,16 @@ pub enum CatalogueEvent {
     /// A sale was added; its own stream says the rest.
     #[n(1)]
     SaleAdded(#[n(0)] Listing),
+    /// More performances belong to a sale, whose own stream says the rest.
+    #[n(2)]
+    PerformancesAdded {
+        /// Which sale.
+        #[n(0)]
+        sale: SaleId,
+        /// Those that are new.
+        #[n(1)]
+        performances: Vec<PerformanceId>,
+    },
 }
 
 /// A sale in the catalogue.
@@ -24,7 +34,7 @@ pub struct Listing {
     /// The number of its stream in the journal; 0 is the catalogue's own.
     #[n(1)]
     pub stream: u32,
-    /// Its performances.
+    /// Its performances, those included that it once had or was to have: nobody else gets their names.
     #[n(2)]
     pub performances: Vec<PerformanceId>,
     /// Whether a buyer who names none joins this one.
@@ -82,11 +92,40 @@ impl Catalogue {
         })))
     }
 
+    /// Decides to give a sale the names of more performances; nothing happens when it has them.
+    ///
+    /// # Errors
+    /// [`Refusal::SaleNotFound`]; [`Refusal::SaleExists`] when a name belongs to another sale.
+    pub fn decide_extend(
+        &self,
+        sale: &SaleId,
+        performances: &[PerformanceId],
+    ) -> Result<Option<CatalogueEvent>, Refusal> {
+        let listing = self.find(sale).ok_or(Refusal::SaleNotFound)?;
+        let mut new = performances.to_vec();
+        new.retain(|id| !listing.performances.contains(id));
+        let listed = |id| self.listings.iter().any(|listing| listing.performances.contains(id));
+        if new.iter().any(listed) {
+            return Err(Refusal::SaleExists);
+        }
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let sale = sale.clone();
+        Ok(Some(CatalogueEvent::PerformancesAdded { sale, performances: new }))
+    }
+
     /// Applies an event.
     pub fn evolve(&mut self, event: &CatalogueEvent) {
         match event {
             CatalogueEvent::SaleAdded(listing) => {
                 Arc::make_mut(&mut self.listings).push(listing.clone());
+            }
+            CatalogueEvent::PerformancesAdded { sale, performances } => {
+                let listings = Arc::make_mut(&mut self.listings);
+                let listing = listings.iter_mut().find(|listing| listing.sale == *sale);
+                let listing = listing.expect("a sale of this catalogue");
+                listing.performances.extend_from_slice(performances);
             }
         }
     }
@@ -124,6 +163,26 @@ mod tests {
         assert_eq!(streams, [1, 2], "0 is the catalogue's own");
         assert_eq!(catalogue.find(&sale("autumn")).unwrap().performances.len(), 1);
         assert!(catalogue.find(&sale("winter")).is_none());
+    }
+
+    #[test]
+    fn a_sale_takes_more_names_and_keeps_them() {
+        let mut catalogue = Catalogue::default();
+        assert_eq!(add(&mut catalogue, "spring", &["spring-1"]), Ok(true));
+        assert_eq!(add(&mut catalogue, "autumn", &["autumn-1"]), Ok(true));
+        let mut extend = |name: &str, evenings: &[&str]| {
+            let event = catalogue.decide_extend(&sale(name), &performances(evenings))?;
+            if let Some(event) = &event {
+                catalogue.evolve(event);
+            }
+            Ok(event.is_some())
+        };
+        assert_eq!(extend("spring", &["spring-1", "spring-2"]), Ok(true));
+        assert_eq!(extend("spring", &["spring-2"]), Ok(false), "it has it");
+        assert_eq!(extend("spring", &["spring-1"]), Ok(false), "and keeps what it had");
+        assert_eq!(extend("autumn", &["autumn-1", "spring-2"]), Err(Refusal::SaleExists));
+        assert_eq!(extend("winter", &["winter-1"]), Err(Refusal::SaleNotFound));
+        assert_eq!(add(&mut catalogue, "winter", &["spring-2"]), Err(Refusal::SaleExists));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What may be asked of a sale. A closed vocabulary: ids and randomness come in from the edge.
 
 use crate::id::{
-    EntryIndex, KeyHash, Name, Nonce, PaymentId, Place, ReservationId, SaleId, SeatIndex,
+    EntryIndex, FileHash, KeyHash, Name, Nonce, PaymentId, Place, ReservationId, SaleId, SeatIndex,
 };
 use crate::limits::Limits;
 use crate::line::JoinKeys;
@@ -104,6 +104,8 @@ pub enum Command {
     Close,
     /// The organiser changes the limits.
     ChangeLimits(Limits),
+    /// The organiser describes the sale anew: its plan, its times and its limits.
+    Change(Box<Schedule>),
     /// The organiser keeps free seats back.
     Withhold {
         /// Which.
@@ -134,6 +136,9 @@ pub enum PaymentOutcome {
     Unknown,
 }
 
+/// Seats that a refused change names, at most.
+pub const SEATS_NAMED_MAX: usize = 10;
+
 /// A sale as the organiser describes it.
 #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 pub struct Schedule {
@@ -152,6 +157,9 @@ pub struct Schedule {
     /// When it closes; never by itself when absent.
     #[n(4)]
     pub closes_at: Option<Timestamp>,
+    /// The file that says so, where it was one.
+    #[n(5)]
+    pub file: Option<FileHash>,
 }
 
 /// Milliseconds without a durable heartbeat after which the clocks count as having stood still.

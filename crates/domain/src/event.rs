@@ -276,6 +276,16 @@ pub enum Event {
         #[n(1)]
         at: Second,
     },
+    /// The sale was described anew; seats stay as they are as far as they are still there.
+    #[n(28)]
+    Changed {
+        /// All that it is now.
+        #[n(0)]
+        schedule: Box<Schedule>,
+        /// When.
+        #[n(1)]
+        at: Second,
+    },
     /// Everybody waiting or choosing has ended, for there is nothing left.
     #[n(27)]
     LineEnded {

@@ -71,6 +71,11 @@ refusals! {
         /// Which.
         seat: SeatIndex,
     } = "duplicate_seat",
+    /// A companion's seat without the wheelchair place that it belongs to.
+    CompanionAlone {
+        /// Which companion's seat.
+        seat: SeatIndex,
+    } = "companion_alone",
     /// There is no such seat.
     SeatNotFound = "seat_not_found",
     /// The sale has several performances and none was named.
@@ -116,6 +121,16 @@ refusals! {
     SaleExists = "sale_exists",
     /// The sale is not in a state for that.
     WrongState = "wrong_state",
+    /// What may no longer be another.
+    NotChangeable {
+        /// Which field of a sale's file.
+        field: &'static str,
+    } = "not_changeable",
+    /// The change would touch seats that are held or sold.
+    SeatsInUse {
+        /// The first of them, [`SEATS_NAMED_MAX`](crate::command::SEATS_NAMED_MAX) at most.
+        seats: Vec<SeatIndex>,
+    } = "seats_in_use",
     /// A limit is out of its range.
     LimitOutOfRange {
         /// Which.

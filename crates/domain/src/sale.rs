@@ -6,6 +6,7 @@
 //! (`sale/evolve.rs`), so that replaying the events gives the same state. One command's own
 //! decision is one event at most.
 
+mod change;
 mod check;
 mod decide;
 mod due;
@@ -18,7 +19,9 @@ use std::sync::Arc;
 use crate::command::Command;
 use crate::deadlines::Deadlines;
 use crate::event::Event;
-use crate::id::{EntryIndex, PaymentId, PaymentIndex, ReservationIndex, SaleId, VisitIndex};
+use crate::id::{
+    EntryIndex, FileHash, PaymentId, PaymentIndex, ReservationIndex, SaleId, VisitIndex,
+};
 use crate::limits::{KeptTtl, Limits};
 use crate::line::Line;
 use crate::money::Money;
@@ -35,6 +38,9 @@ pub use view::{PlaceView, ReservationView, Status};
 
 /// Events of what is due that one command brings with it, at most; the rest comes with the next.
 pub const DUE_MAX: usize = 4_096;
+
+/// Files that a sale remembers to have been described by, at most: the newest ones.
+pub const FILES_MAX: usize = 100;
 
 /// Whether a sale is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
@@ -136,6 +142,8 @@ pub struct Sale {
     deadlines: Deadlines,
     /// A longer life of places than the limit now says, which still counts for a while.
     place_ttl_kept: KeptTtl,
+    /// The files that it was described by, the newest last.
+    files: Arc<Vec<FileHash>>,
 }
 
 impl Sale {
@@ -203,6 +211,12 @@ impl Sale {
     #[must_use]
     pub fn closes_at(&self) -> Option<Timestamp> {
         self.closes_at
+    }
+
+    /// The files that it was described by, the newest last; [`FILES_MAX`] at most.
+    #[must_use]
+    pub fn files(&self) -> &[FileHash] {
+        &self.files
     }
 
     /// Turns deadlines into node time.

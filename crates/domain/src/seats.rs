@@ -105,6 +105,43 @@ impl Seats {
         Self::counted(states.map(Packed::pack).collect(), hall)
     }
 
+    /// The seats of a hall that was described anew, found by performance and number. A seat stays
+    /// as it is; what the organiser keeps back changes only where the two plans say otherwise.
+    #[must_use]
+    pub(crate) fn moved(&self, before: &Hall, after: &Hall) -> Self {
+        let pool = |hall: &Hall, pool: Option<u16>| {
+            pool.and_then(|pool| hall.plan().pools.get(usize::from(pool)).cloned())
+        };
+        let mut states = Pages::default();
+        for (number, performance) in (0..).zip(&after.plan().performances) {
+            let known = before.performance(&performance.id);
+            for index in after.seats_of(number) {
+                let seat = &after.seats()[SeatIndex(index).at()];
+                let planned = seat.pool.map_or(SeatState::Free, SeatState::Withheld);
+                let found = known.and_then(|known| before.find(known, &seat.number));
+                let state = found.map_or(planned, |old| match self.state(old) {
+                    owned @ (SeatState::Held(_) | SeatState::Sold(_)) => {
+                        assert!(old.0 == index, "what is owned keeps its index");
+                        owned
+                    }
+                    kept @ (SeatState::Free | SeatState::Withheld(_)) => {
+                        let planned_before = before.seats()[old.at()].pool;
+                        if pool(before, planned_before) != pool(after, seat.pool) {
+                            return planned;
+                        }
+                        let SeatState::Withheld(of) = kept else { return kept };
+                        let name = pool(before, Some(of));
+                        let of = after.plan().pools.iter().position(|p| Some(p) == name.as_ref());
+                        let of = of.and_then(|of| u16::try_from(of).ok());
+                        of.map_or(planned, SeatState::Withheld)
+                    }
+                });
+                states.push(Packed::pack(state));
+            }
+        }
+        Self::counted(states, after)
+    }
+
     fn counted(states: Pages<Packed, PAGE_SEATS>, hall: &Hall) -> Self {
         let mut total = SeatCounts::default();
         let mut performances = vec![SeatCounts::default(); hall.plan().performances.len()];

@@ -33,10 +33,12 @@ fn sale(limits: Limits) -> Sale {
             starts_at: START,
             grades: vec![Grade { name: "R".into(), price: Money(100) }],
             sections: vec![Section { name: "1F".into(), rows: vec![row] }],
+            wheelchair_places: Vec::new(),
         }],
     };
     let name = SaleId::parse("tour").expect("a name");
-    let schedule = Schedule { sale: name, plan, limits, opens_at: START, closes_at: None };
+    let schedule =
+        Schedule { sale: name, plan, limits, opens_at: START, closes_at: None, file: None };
     let mut sale = Sale::default();
     act(&mut sale, &Command::Schedule(Box::new(schedule)), START);
     sale

@@ -30,6 +30,7 @@ fn performance(id: &str, seats: usize, price: Money) -> Performance {
             name: "1F".into(),
             rows: vec![Row { name: "A".into(), seats: (1..=seats).map(seat).collect() }],
         }],
+        wheelchair_places: Vec::new(),
     }
 }
 
@@ -50,6 +51,7 @@ fn scheduled(seats: usize) -> Sale {
         limits: Limits::default(),
         opens_at: Timestamp(1_000),
         closes_at: Some(Timestamp(9_000)),
+        file: None,
     })));
     sale
 }

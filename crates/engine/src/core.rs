@@ -916,6 +916,7 @@ fn count(event: &Event, payments: &mut PaymentCounts) {
         Event::RefundDue { .. } => payments.refund_due += 1,
         Event::PaymentRefunded { .. } => payments.refunded += 1,
         Event::Scheduled(_)
+        | Event::Changed { .. }
         | Event::Opened
         | Event::Paused
         | Event::Unpaused
@@ -946,9 +947,11 @@ fn turns_freed(command: &Command, sale: &Sale) -> usize {
         | Command::GiveBack { .. }
         | Command::SettlePayment { .. }
         | Command::SettleRefund { .. } => 1,
-        Command::Open | Command::Unpause | Command::ChangeLimits(_) | Command::Release { .. } => {
-            presence::front_len(sale)
-        }
+        Command::Open
+        | Command::Unpause
+        | Command::ChangeLimits(_)
+        | Command::Change(_)
+        | Command::Release { .. } => presence::front_len(sale),
         Command::Join { .. }
         | Command::Seen { .. }
         | Command::Hold { .. }
@@ -980,6 +983,7 @@ fn place_of(command: &Command) -> Option<Place> {
         | Command::Unpause
         | Command::Close
         | Command::ChangeLimits(_)
+        | Command::Change(_)
         | Command::Withhold { .. }
         | Command::Release { .. } => None,
     }

@@ -177,10 +177,35 @@ impl Engine {
         id: u64,
         warrant: Option<Box<Warrant>>,
     ) -> Result<Result<(), Refusal>, Failure> {
+        self.put_sale(sale, false, id, warrant).await
+    }
+
+    /// Describes a sale anew that is there: [`domain::Command::Change`], after the catalogue has
+    /// the names of its new performances. Answers when the change can be read. `default` says
+    /// nothing here.
+    ///
+    /// # Errors
+    /// What the rules refuse, or that this node could not within [`Config::append_wait_max`].
+    pub async fn change_sale(
+        &self,
+        sale: NewSale,
+        id: u64,
+        warrant: Option<Box<Warrant>>,
+    ) -> Result<Result<(), Refusal>, Failure> {
+        self.put_sale(sale, true, id, warrant).await
+    }
+
+    async fn put_sale(
+        &self,
+        sale: NewSale,
+        anew: bool,
+        id: u64,
+        warrant: Option<Box<Warrant>>,
+    ) -> Result<Result<(), Refusal>, Failure> {
         let (to, reply) = oneshot::channel();
         let sale = Box::new(sale);
         let taken = !self.shared.stopped.load(Ordering::Acquire)
-            && self.shared.inbox.put(Input::AddSale { sale, id, warrant, to });
+            && self.shared.inbox.put(Input::AddSale { sale, anew, id, warrant, to });
         if !taken {
             return Err(Failure::Unavailable);
         }

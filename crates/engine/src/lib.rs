@@ -131,6 +131,7 @@ impl Priority {
             | Command::Unpause
             | Command::Close
             | Command::ChangeLimits(_)
+            | Command::Change(_)
             | Command::Withhold { .. }
             | Command::Release { .. } => Self::Tick,
             Command::BeginPayment { .. } => Self::Payment,

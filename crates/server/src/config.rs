@@ -19,10 +19,10 @@ use domain::id::{ReservationId, SaleId};
 use crate::backup::{self, BackupOptions};
 use crate::http::JoinLimit;
 use crate::ids::parse_short;
-use crate::operator::{self, OperatorCommand};
+use crate::sale::SaleCommand;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, otlp, serve, stampede};
+use crate::{journal, log, otlp, sale, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
         Command::Backup(options) => backup::back_up(&options).map(|()| ExitCode::SUCCESS),
-        Command::Sale { command: SaleCommand::Operate(command) } => operator::run(&command),
+        Command::Sale { command } => sale::run(&command),
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -103,7 +103,7 @@ enum Command {
     },
     /// Copies everything into a new directory, also while the box office runs.
     Backup(BackupOptions),
-    /// Looks at sales and operates them, while the box office runs.
+    /// Checks sales' files; looks at sales and operates them, while the box office runs.
     Sale {
         #[command(subcommand)]
         command: SaleCommand,
@@ -118,12 +118,6 @@ enum JournalCommand {
     Show(ShowOptions),
     /// Replays everything and checks every invariant.
     Verify(VerifyOptions),
-}
-
-#[derive(Debug, Subcommand)]
-enum SaleCommand {
-    #[command(flatten)]
-    Operate(OperatorCommand),
 }
 
 /// How the box office is run.
@@ -143,6 +137,10 @@ pub(crate) struct ServeOptions {
     /// Opens two sales to try it out with, a hall of 75 seats and an arena of 12,000.
     #[arg(long, env = "MAEPYO_DEMO", value_parser = BoolishValueParser::new())]
     pub(crate) demo: bool,
+
+    /// A directory of sales' files, *.toml, that are read now and at every SIGHUP.
+    #[arg(long, env = "MAEPYO_SALES", value_name = "DIR")]
+    pub(crate) sales: Option<PathBuf>,
 
     /// Takes sandbox payments, which move no money, from other machines too.
     #[arg(long, env = "MAEPYO_ALLOW_SANDBOX_PAYMENTS", value_parser = BoolishValueParser::new())]
@@ -414,6 +412,7 @@ mod tests {
             (&["maepyo", "serve", "--connections", "-1"], "-1"),
             (&["maepyo", "serve", "--dmeo"], "--dmeo"),
             (&["maepyo", "sell"], "sell"),
+            (&["maepyo", "sale", "check"], "<FILE>"),
             (&["maepyo", "journal", "show", "--sale", "No Such"], "1 to 64 of a-z"),
             (&["maepyo", "journal", "show", "--reservation", "12345"], "13 letters"),
         ];

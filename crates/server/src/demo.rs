@@ -26,9 +26,9 @@ struct Demo {
     days_ahead: i64,
 }
 
-const HALL: Demo = Demo { sale: "demo-hall", file: include_str!("demo/hall.json"), days_ahead: 30 };
+const HALL: Demo = Demo { sale: "demo-hall", file: include_str!("demo/hall.toml"), days_ahead: 30 };
 const ARENA: Demo =
-    Demo { sale: "demo-arena", file: include_str!("demo/arena.json"), days_ahead: 31 };
+    Demo { sale: "demo-arena", file: include_str!("demo/arena.toml"), days_ahead: 31 };
 
 /// Schedules what of the demo is not there yet; it is open at once.
 pub(crate) async fn schedule(engine: &Engine) -> Result<(), Stop> {
@@ -69,7 +69,7 @@ impl Demo {
         let (date, opens_at) = self.calendar(now);
         let file = self.file.replace("{date}", &date.to_string());
         let file = file.replace("{opens_at}", &opens_at.to_string());
-        let file = SaleFile::parse(file.as_bytes()).expect("the demo is checked by a test");
+        let file = SaleFile::from_toml(&file).expect("the demo is checked by a test");
         file.schedule(self.id()).expect("the demo is checked by a test")
     }
 

@@ -51,7 +51,7 @@ use crate::app::App;
 
 pub(crate) use self::joins::{ClientAddress, JoinLimit};
 pub(crate) use self::meters::HttpMeters;
-pub(crate) use self::problem::{Edge, Flaw, Problem};
+pub(crate) use self::problem::{Edge, Flaw, Problem, bad_plan, change_problem};
 pub(crate) use self::time::Utc;
 pub(crate) use self::words::state_word;
 
@@ -123,8 +123,8 @@ routes! {
            [malformed_request token_missing token_invalid token_expired not_admitted seat_not_found
             performance_not_found seat_taken reservation_exists price_changed place_ended
             body_too_large body_too_slow unsupported_media_type no_seats too_many_seats duplicate_seat
-            performance_required wrong_performance idempotency_mismatch overloaded unavailable
-            outcome_unknown]
+            companion_alone performance_required wrong_performance idempotency_mismatch overloaded
+            unavailable outcome_unknown]
     get    "/me/reservations"                    me::list_reservations
            [token_missing token_invalid token_expired]
     get    "/me/reservations/{reservation_id}"   me::show_reservation

@@ -3,7 +3,7 @@
 //! [`run`] is the program. The map, in reading order: what the command line says (`config`); the
 //! start, the two listeners and the graceful end (`serve`); what all requests share (`app`) and the
 //! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
-//! (`sale_file`), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
+//! (`sale_file`, and `sale` for the command line), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
 //! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
 //! people (`journal`); operators at the command line (`operator`); a crowd to rehearse with (`stampede`); what is logged (`log`)
 //! and traced (`otlp`).
@@ -24,6 +24,7 @@ mod log;
 mod operator;
 mod ops;
 mod otlp;
+mod sale;
 mod sale_file;
 mod serve;
 mod stampede;

@@ -1,36 +1,53 @@
-//! A sale as an organiser describes it in a file: JSON, in the words of the API.
+//! A sale as an organiser describes it in a file: TOML, or the same in JSON, in the words of the
+//! API. `docs/sales.md` describes every field.
 //!
-//! ```json
-//! {
-//!   "time_zone": "Asia/Seoul", "currency": "KRW",
-//!   "opens_at": "2026-05-01T20:00", "closes_at": "2026-06-20T18:00",
-//!   "limits": { "active_limit": 200 },
-//!   "pools": ["press"],
-//!   "title": "봄 콘서트", "venue": "한강홀",
-//!   "grades": [{ "name": "R", "price": 132000 }, { "name": "S", "price": 99000 }],
-//!   "sections": [{
-//!     "name": "1층", "rows": "A-T", "seats": "1-40", "seat_number": "{row}{seat}",
-//!     "grade": "S", "grades_of_rows": { "A-E": "R" },
-//!     "except": { "A": "1-2,39-40", "T": "1-10" },
-//!     "withheld": { "press": { "B": "19-22" } }
-//!   }],
-//!   "performances": [
-//!     { "id": "spring-sat", "date": "2026-06-20", "starts_at": "19:00" },
-//!     { "id": "spring-sun", "date": "2026-06-21", "starts_at": "17:00" }
-//!   ]
-//! }
+//! ```toml
+//! time_zone = "Asia/Seoul"
+//! currency = "KRW"
+//! opens_at = 2026-05-01T20:00:00
+//! closes_at = "2026-06-20T18:00"
+//! limits = { active_limit = 200 }
+//! pools = ["press"]
+//! title = "봄 콘서트"
+//! venue = "한강홀"
+//! grades = [{ name = "R", price = 132_000 }, { name = "S", price = 99_000 }]
+//!
+//! [[sections]]
+//! name = "1층"
+//! rows = "A-T"
+//! seats = "1-40"
+//! seat_number = "{row}{seat}"
+//! grade = "S"
+//! grades_of_rows = { "A-E" = "R" }
+//! aisles_after = [10, 30]
+//! except = { A = "1-2,39-40", T = "1-10" }
+//! withheld = { press = { B = "19-22" } }
+//! wheelchair = [{ row = "T", place = 40, companions = 39 }]
+//!
+//! [[performances]]
+//! id = "spring-sat"
+//! date = 2026-06-20
+//! starts_at = 19:00:00
+//!
+//! [[performances]]
+//! id = "spring-sun"
+//! date = "2026-06-21"
+//! starts_at = "17:00"
 //! ```
 //!
 //! What a performance does not say (title, venue, grades, sections) the sale says for it. Times
 //! without an offset are the venue's. A field that is not known is refused: it is a mistyped one.
 //!
 //! Not here: whether such a sale may be sold, which is for the rules to say; only what has lost its
-//! name by then (a grade, a pool, a row) is refused here, naming the field.
+//! name by then (a grade, a pool, a row) is refused here, naming the field. [`read_toml`] asks the
+//! rules as well, so that whoever wrote a file is told all of it in the file's own words.
 
+mod check;
+mod place;
 mod ranges;
+mod reading;
 mod seating;
-
-use std::fmt;
+mod words;
 
 use domain::command::Schedule;
 use domain::id::{Name, PerformanceId, SaleId};
@@ -43,7 +60,13 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use place::Path;
 use seating::SectionFile;
+use words::When;
+
+pub(crate) use check::{Fault, read_toml};
+pub(crate) use place::{Field, Place};
+pub(crate) use reading::{SaleFileId, read_file};
 
 /// What a sale's file says.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,8 +79,8 @@ pub(crate) struct SaleFile {
     time_zone: String,
     /// By its ISO 4217 code.
     currency: String,
-    opens_at: String,
-    closes_at: Option<String>,
+    opens_at: When,
+    closes_at: Option<When>,
     #[serde(default)]
     limits: LimitsFile,
     /// For whom seats may be withheld.
@@ -77,8 +100,8 @@ pub(crate) struct SaleFile {
 struct PerformanceFile {
     id: String,
     /// At the venue; likewise when it starts.
-    date: String,
-    starts_at: String,
+    date: When,
+    starts_at: When,
     title: Option<String>,
     venue: Option<String>,
     grades: Option<Vec<GradeFile>>,
@@ -112,55 +135,49 @@ struct LimitsFile {
 /// What is wrong with a sale's file: a sentence for its author.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SaleFileError {
-    /// It is not JSON, or not of this shape.
-    #[error("the sale cannot be read: {0}")]
-    Unreadable(String),
+    /// It is neither JSON nor TOML, or not of this shape.
+    #[error("the sale cannot be read: {reason}")]
+    Unreadable {
+        /// Why not; for JSON with line and column.
+        reason: String,
+        /// Where, for TOML.
+        place: Option<Place>,
+    },
     /// A field says what cannot be.
     #[error("`{field}` {reason}")]
     Field {
-        /// Which, from the top: `performances[1].date`.
-        field: String,
+        /// Which.
+        field: Field,
         /// Why not: a sentence whose subject is the field.
         reason: String,
     },
 }
 
-/// Where a field stands, from the top.
-#[derive(Clone, Copy)]
-enum Path<'p> {
-    Top,
-    Field(&'p Path<'p>, &'p str),
-    Item(&'p Path<'p>, &'p str, usize),
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (parent, name, index) = match self {
-            Self::Top => return Ok(()),
-            Self::Field(parent, name) => (parent, name, None),
-            Self::Item(parent, name, index) => (parent, name, Some(index)),
-        };
-        match parent {
-            Self::Top => write!(f, "{name}")?,
-            Self::Field(..) | Self::Item(..) => write!(f, "{parent}.{name}")?,
-        }
-        index.map_or(Ok(()), |index| write!(f, "[{index}]"))
-    }
-}
-
 impl Path<'_> {
     fn is(&self, reason: impl Into<String>) -> SaleFileError {
-        SaleFileError::Field { field: self.to_string(), reason: reason.into() }
+        SaleFileError::Field { field: self.field(), reason: reason.into() }
     }
 }
 
 impl SaleFile {
-    /// Reads a file's text.
+    /// Reads a text in JSON.
     ///
     /// # Errors
     /// [`SaleFileError::Unreadable`], with line and column.
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, SaleFileError> {
-        serde_json::from_slice(text).map_err(|error| SaleFileError::Unreadable(error.to_string()))
+    pub(crate) fn from_json(text: &[u8]) -> Result<Self, SaleFileError> {
+        serde_json::from_slice(text)
+            .map_err(|error| SaleFileError::Unreadable { reason: error.to_string(), place: None })
+    }
+
+    /// Reads a text in TOML.
+    ///
+    /// # Errors
+    /// [`SaleFileError::Unreadable`], with its place.
+    pub(crate) fn from_toml(text: &str) -> Result<Self, SaleFileError> {
+        toml::from_str(text).map_err(|error| SaleFileError::Unreadable {
+            reason: error.message().trim_end().replace('\n', "; "),
+            place: error.span().map(|span| Place::of(text, span.start)),
+        })
     }
 
     /// The sale it describes, under the name `sale`.
@@ -175,9 +192,9 @@ impl SaleFile {
         let zone = TimeZone::get(&self.time_zone)
             .map_err(|_| Path::Field(&top, "time_zone").is("is not a name like Asia/Seoul"))?;
         let opens_at = moment(&self.opens_at, &zone, &Path::Field(&top, "opens_at"))?;
-        let closes_at = self.closes_at.as_deref();
+        let closes_at = self.closes_at.as_ref();
         let closes_at = closes_at
-            .map(|text| moment(text, &zone, &Path::Field(&top, "closes_at")))
+            .map(|when| moment(when, &zone, &Path::Field(&top, "closes_at")))
             .transpose()?;
         let mut performances = Vec::new();
         let mut seats_left = SEATS_MAX;
@@ -191,7 +208,7 @@ impl SaleFile {
             pools: self.pools.iter().map(|pool| Name::from(pool.as_str())).collect(),
             performances,
         };
-        let schedule = Schedule { sale, plan, limits, opens_at, closes_at };
+        let schedule = Schedule { sale, plan, limits, opens_at, closes_at, file: None };
         Ok(NewSale { schedule, default: self.default })
     }
 
@@ -214,8 +231,10 @@ impl SaleFile {
         };
         let id = PerformanceId::parse(&performance.id)
             .ok_or_else(|| Path::Field(path, "id").is("is not 1 to 64 of a-z, 0-9 and -"))?;
-        let date: Date = (performance.date.parse())
+        let date: Date = (performance.date.0.parse())
             .map_err(|_| Path::Field(path, "date").is("is not a date like 2026-06-20"))?;
+        let (sections, wheelchair_places) =
+            seating::sections(sections, grades, &self.pools, seats_left, described)?;
         Ok(Performance {
             id,
             title: title.ok_or_else(|| missing("title"))?.as_str().into(),
@@ -226,7 +245,8 @@ impl SaleFile {
                 .iter()
                 .map(|grade| Grade { name: grade.name.as_str().into(), price: Money(grade.price) })
                 .collect(),
-            sections: seating::sections(sections, grades, &self.pools, seats_left, described)?,
+            sections,
+            wheelchair_places,
         })
     }
 }
@@ -270,7 +290,7 @@ impl Default for LimitsFile {
 }
 
 /// RFC 3339 with an offset, or the time at the venue.
-fn moment(text: &str, zone: &TimeZone, path: &Path<'_>) -> Result<Timestamp, SaleFileError> {
+fn moment(When(text): &When, zone: &TimeZone, path: &Path<'_>) -> Result<Timestamp, SaleFileError> {
     let with_offset = text.parse::<jiff::Timestamp>().ok();
     let moment = with_offset.or_else(|| {
         let local: DateTime = text.parse().ok()?;
@@ -283,7 +303,7 @@ fn moment(text: &str, zone: &TimeZone, path: &Path<'_>) -> Result<Timestamp, Sal
 
 fn start(
     date: Date,
-    text: &str,
+    When(text): &When,
     zone: &TimeZone,
     path: &Path<'_>,
 ) -> Result<Timestamp, SaleFileError> {

@@ -9,6 +9,7 @@ mod aside;
 mod client_address;
 mod listener;
 mod progress;
+mod sales_dir;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,6 +38,7 @@ use crate::otlp::{SpanCounts, Tracer};
 use crate::token::Keyring;
 use crate::{demo, http, log, ops, otlp};
 use listener::{Bounds, Listener, affordable};
+use sales_dir::SalesDir;
 
 pub(crate) use client_address::Network;
 pub(crate) use listener::Occupancy;
@@ -72,6 +74,8 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     let gateway: Arc<dyn PaymentGateway> =
         Arc::new(SandboxGateway::open(&book, wall_ms).map_err(Stop::failed)?);
 
+    let sales = options.sales.as_deref().map(SalesDir::open).transpose()?;
+
     let runtime = Runtime::new().map_err(|error| Stop::failed(format!("no threads: {error}.")))?;
     let opened = runtime.block_on(async {
         let public =
@@ -80,12 +84,16 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
             Listener::bind(options.ops_listen).map_err(|error| unusable("--ops-listen", &error))?;
         // From here on a signal is noticed, and acted on when the start is over.
         let signals = Signals::watch()?;
+        let hangups = sales.is_some().then(|| watch_signal(SignalKind::hangup())).transpose()?;
         let watch = traces.tracer.clone();
         let engine = start_engine(&journal, gateway, watch, options).map_err(Stop::failed)?;
         if options.demo {
             demo::schedule(&engine).await?;
         }
-        Ok(Opened { public, operators, signals, engine })
+        if let Some(sales) = &sales {
+            sales.apply(&engine).await;
+        }
+        Ok(Opened { public, operators, signals, sales: sales.zip(hangups), engine })
     })?;
 
     let engine = Arc::clone(&opened.engine);
@@ -175,6 +183,8 @@ struct Opened {
     public: Listener,
     operators: Listener,
     signals: Signals,
+    /// Sales that are kept as files, and the signal to read them again.
+    sales: Option<(SalesDir, Signal)>,
     engine: Arc<Engine>,
 }
 
@@ -189,7 +199,7 @@ impl Opened {
         traces: Traces,
         options: &ServeOptions,
     ) -> Option<JoinHandle<()>> {
-        let Self { public, operators, mut signals, engine } = self;
+        let Self { public, operators, mut signals, sales, engine } = self;
         let idle = Duration::from_secs(options.idle_timeout);
         let meters = HttpMeters::leaked();
         let requests = options.requests_in_flight;
@@ -234,7 +244,19 @@ impl Opened {
         tracing::info!(listen = %public_addr, ops_listen = %operators_addr, "open");
         demo::announce(public_addr, operators_addr, options.demo.then_some(&*engine));
 
+        let reading = sales.map(|(sales, mut hangups)| {
+            let engine = Arc::clone(&engine);
+            tokio::spawn(async move {
+                while hangups.recv().await.is_some() {
+                    tracing::info!(signal = "SIGHUP", "the sales' files are read again");
+                    sales.apply(&engine).await;
+                }
+            })
+        });
         let first = signals.next().await;
+        if let Some(reading) = reading {
+            reading.abort();
+        }
         tracing::info!(signal = first, "stopping; a second signal ends it at once");
         tokio::spawn(async move {
             let second = signals.next().await;
@@ -248,6 +270,10 @@ impl Opened {
     }
 }
 
+fn watch_signal(kind: SignalKind) -> Result<Signal, Stop> {
+    signal(kind).map_err(|error| Stop::failed(format!("signals are not heard: {error}.")))
+}
+
 /// The signals that end the process.
 struct Signals {
     terminate: Signal,
@@ -256,11 +282,8 @@ struct Signals {
 
 impl Signals {
     fn watch() -> Result<Self, Stop> {
-        let watch = |kind| {
-            signal(kind).map_err(|error| Stop::failed(format!("signals are not heard: {error}.")))
-        };
-        let terminate = watch(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: watch(SignalKind::interrupt())? })
+        let terminate = watch_signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: watch_signal(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -30,6 +30,7 @@ pub(crate) fn schedule(knobs: &Knobs) -> Schedule {
         limits: knobs.limits,
         opens_at: START.plus(knobs.opens_after),
         closes_at: knobs.closes_after.map(|after| START.plus(after)),
+        file: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn performance(number: u32, seats: u32) -> Performance {
         starts_at: START.plus(2_000_000_000),
         grades: vec![grade("R", 100 + u64::from(number)), grade("VIP", 10_000)],
         sections: vec![Section { name: "1F".into(), rows: rows(seats) }],
+        wheelchair_places: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use domain::Command;
 use domain::command::Schedule;
 use domain::id::SeatIndex;
 use domain::limits::Limits;
+use domain::money::Currency;
 use domain::sale::Sale;
 use domain::seats::SeatState;
 use domain::time::{Millis, Timestamp};
@@ -25,6 +26,7 @@ enum Chore {
     Withhold,
     Release,
     ChangeLimits,
+    Describe,
     Close,
 }
 
@@ -32,6 +34,8 @@ enum Chore {
 #[derive(Clone, Debug)]
 pub(crate) struct Operator {
     random: Random,
+    /// What is said when the sale is described anew.
+    telling: Random,
     schedule: Schedule,
     /// What is still to be done, and when; the next one last.
     chores: Vec<(Moment, Chore)>,
@@ -85,8 +89,16 @@ impl Operator {
             let tries = random.between(0, 6);
             chores.extend((0..tries).map(|_| (Moment(0), Chore::ScheduleWrongly)));
         }
+        // Of their own chance, so that the other chores are what they were without them.
+        let mut telling = Random::of(seed, "describe", 0);
+        for _ in 0..telling.between(1, 4) {
+            let at = Moment(telling.between(1_000, knobs.main));
+            if knobs.has(Trouble::NewLimits) {
+                chores.push((at, Chore::Describe));
+            }
+        }
         chores.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        Self { random, schedule, chores, turn: 0, limits: knobs.limits }
+        Self { random, telling, schedule, chores, turn: 0, limits: knobs.limits }
     }
 
     /// When the next chore is due, if there is one.
@@ -105,6 +117,7 @@ impl Operator {
             Chore::Unpause => Command::Unpause,
             Chore::Close => Command::Close,
             Chore::ChangeLimits => Command::ChangeLimits(self.other_limits()),
+            Chore::Describe => Command::Change(Box::new(self.described_anew(sale?))),
             Chore::Withhold => {
                 let seats = self.seats(sale, |state| state == SeatState::Free)?;
                 let pool = u16::try_from(self.random.below(u64::from(POOLS) + 1)).expect("few");
@@ -174,6 +187,31 @@ impl Operator {
             _ => return Limits { active_limit: 0, ..*limits },
         }
         *limits
+    }
+
+    /// The sale as it is, but for one thing; now and then for one that nobody may change.
+    fn described_anew(&mut self, sale: &Sale) -> Schedule {
+        let mut schedule = self.schedule.clone();
+        if let Some(hall) = sale.hall() {
+            schedule.plan = hall.plan().clone();
+        }
+        schedule.opens_at = sale.opens_at();
+        schedule.closes_at = sale.closes_at();
+        schedule.limits = *sale.limits();
+        match self.telling.below(8) {
+            0 => schedule.limits.hold_ttl = self.telling.between_u32(3, 80),
+            1 => schedule.plan.performances[0].title = "encore".into(),
+            2 => schedule.plan.pools.push("late guests".into()),
+            3 => {
+                let starts_at = &mut schedule.plan.performances[0].starts_at;
+                *starts_at = starts_at.plus(3_600_000);
+            }
+            // What somebody has must stay where it is.
+            4 | 5 => schedule.plan.performances[0].sections[0].name = "ground floor".into(),
+            6 => schedule.plan.currency = Currency::parse("USD").expect("a code"),
+            _ => schedule.closes_at = Some(schedule.opens_at),
+        }
+        schedule
     }
 
     fn wrong_schedule(&mut self, now: Timestamp) -> Schedule {

@@ -22,6 +22,7 @@ pub(crate) fn place_of(command: &Command) -> Option<Place> {
         | Command::Unpause
         | Command::Close
         | Command::ChangeLimits(_)
+        | Command::Change(_)
         | Command::Withhold { .. }
         | Command::Release { .. } => None,
     }

@@ -25,7 +25,7 @@ const MET: &[(&str, &str)] = &[
     (
         "answer",
         "join, seen, leave, hold, give_back, begin_payment, schedule, open, pause, unpause, \
-         close, change_limits, withhold, release",
+         close, change_limits, change, withhold, release",
     ),
     // What the box office says when it cannot.
     ("failure", "overloaded, unavailable, outcome_unknown"),
@@ -50,7 +50,8 @@ const MET: &[(&str, &str)] = &[
     // What comes to be.
     (
         "event",
-        "scheduled, opened, paused, unpaused, closed, limits changed, seats withheld, \
+        "scheduled, opened, paused, unpaused, closed, limits changed, described anew, \
+         seats withheld, \
          seats released, resumed, joined, seen, places expired, left, passed over, admitted, \
          turn missed, choosing ended, seats held, seats given back, hold expired, payment begun, \
          payment approved, payment declined, payment unknown, refund due, payment refunded, \
@@ -58,9 +59,9 @@ const MET: &[(&str, &str)] = &[
     ),
 ];
 
-/// Refusals that the core gives nobody here: buyers always name seats of a performance, and nothing
-/// is settled that was not begun.
-const NEVER: [&str; 2] = ["performance_required", "payment_not_found"];
+/// Refusals that the core gives nobody here: buyers always name seats of a performance, nothing is
+/// settled that was not begun, and the halls have no wheelchair places.
+const NEVER: [&str; 3] = ["performance_required", "payment_not_found", "companion_alone"];
 
 #[test]
 fn no_seed_fails_and_everything_is_met() {

@@ -92,6 +92,9 @@ pub(crate) struct Availability<'a> {
 pub(crate) struct Listed<'a> {
     #[serde(borrow)]
     pub(crate) seat_number: Cow<'a, str>,
+    /// Whether it is a wheelchair place or a companion's seat, and which.
+    #[serde(borrow)]
+    pub(crate) accessible: Option<Cow<'a, str>>,
 }
 
 /// A reservation: `POST /reservations`, `GET /me/reservations/{id}`.
@@ -219,9 +222,12 @@ mod tests {
 
     #[test]
     fn a_list_is_read_where_it_lies() {
-        let text = r#"{"date":"x","available_seats":[{"seat_number":"A1","price":1,"grade":"R"}]}"#;
+        let text = r#"{"date":"x","available_seats":[{"seat_number":"A1","price":1,"grade":"R"},
+            {"seat_number":"A2","accessible":"companion"}]}"#;
         let read: Availability<'_> = serde_json::from_str(text).unwrap();
         let seats = read.available_seats.unwrap();
         assert!(matches!(seats[0].seat_number, Cow::Borrowed("A1")));
+        assert_eq!(seats[0].accessible, None);
+        assert_eq!(seats[1].accessible.as_deref(), Some("companion"));
     }
 }

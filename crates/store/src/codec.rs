@@ -96,6 +96,7 @@ command_kinds! {
     7 SettleRefund "settle_refund", 8 Tick "tick", 9 Resume "resume", 10 Schedule "schedule",
     11 Open "open", 12 Pause "pause", 13 Unpause "unpause", 14 Close "close",
     15 ChangeLimits "change_limits", 16 Withhold "withhold", 17 Release "release",
+    18 Change "change",
 }
 
 impl From<&domain::Command> for CommandKind {
@@ -118,6 +119,7 @@ impl From<&domain::Command> for CommandKind {
             C::Unpause => Self::Unpause,
             C::Close => Self::Close,
             C::ChangeLimits(_) => Self::ChangeLimits,
+            C::Change(_) => Self::Change,
             C::Withhold { .. } => Self::Withhold,
             C::Release { .. } => Self::Release,
         }

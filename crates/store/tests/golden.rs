@@ -1,26 +1,32 @@
 //! The bytes of the journal, kept for ever: what `golden/records-1.hex` says is what version 1
-//! wrote, and every later version must read it as the same events.
+//! wrote (and `records-2.hex` what came later), and every later version must read it as the same events.
 //!
 //! What `golden/warrants-1.hex` says is how the word of an operator is kept, who and why.
 //!
 //! A change that makes this test fail has changed the meaning of journals that exist. A new event or
 //! a new optional field gets a new file beside the old one; the old one is never written anew.
 
+use domain::catalogue::{CatalogueEvent, Listing};
 use domain::command::Schedule;
 use domain::event::{Entries, Event};
 use domain::id::{
-    EntryIndex, HolderKey, KeyHash, Nonce, PaymentId, PaymentIndex, PerformanceId, ReservationId,
-    ReservationIndex, SaleId, SeatIndex, VisitIndex,
+    EntryIndex, FileHash, HolderKey, KeyHash, Nonce, PaymentId, PaymentIndex, PerformanceId,
+    ReservationId, ReservationIndex, SaleId, SeatIndex, VisitIndex,
 };
 use domain::limits::Limits;
 use domain::line::JoinKeys;
 use domain::money::{Currency, Money};
-use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
+use domain::plan::{Grade, Performance, Plan, Row, Seat, Section, WheelchairPlace};
 use domain::reservation::EndReason;
 use domain::time::{Second, Timestamp};
-use store::codec::{Actor, Cause, CommandKind, Record, Warrant, read_records, write_record};
+use store::codec::{
+    Actor, Cause, CommandKind, Record, Warrant, read_catalogue, read_records, write_catalogue,
+    write_record,
+};
 
 const GOLDEN: &str = include_str!("golden/records-1.hex");
+const GOLDEN_2: &str = include_str!("golden/records-2.hex");
+const CATALOGUE: &str = include_str!("golden/catalogue-1.hex");
 const WARRANTS: &str = include_str!("golden/warrants-1.hex");
 
 fn schedule() -> Schedule {
@@ -48,11 +54,13 @@ fn schedule() -> Schedule {
                         seats: vec![seat(1, None), seat(2, Some(0))],
                     }],
                 }],
+                wheelchair_places: Vec::new(),
             }],
         },
         limits: Limits::default(),
         opens_at: Timestamp(1_777_633_200_000),
         closes_at: Some(Timestamp(1_781_940_000_000)),
+        file: None,
     }
 }
 
@@ -147,6 +155,7 @@ fn number(event: &Event) -> u8 {
         Event::RefundDue { .. } => 25,
         Event::PaymentRefunded { .. } => 26,
         Event::LineEnded { .. } => 27,
+        Event::Changed { .. } => 28,
     }
 }
 
@@ -211,4 +220,61 @@ fn bytes(line: &str) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What version 1 did not know yet: wheelchair places, the file that a sale came from, a sale that
+/// is described anew.
+fn later_events() -> Vec<Event> {
+    let mut schedule = schedule();
+    schedule.file = Some(FileHash([0xab; 32]));
+    schedule.plan.performances[0].wheelchair_places =
+        vec![WheelchairPlace { place: "가1".into(), companions: vec!["가2".into()] }];
+    let at = Second(1_777_633_200);
+    vec![
+        Event::Scheduled(Box::new(schedule.clone())),
+        Event::Changed { schedule: Box::new(schedule), at },
+    ]
+}
+
+#[test]
+fn what_came_later_is_kept_for_ever_too() {
+    let cause = Cause {
+        actor: Actor::Operator,
+        command: CommandKind::Change,
+        request: Some(9),
+        warrant: None,
+    };
+    let events = later_events();
+    let lines: Vec<String> = GOLDEN_2.lines().map(str::to_owned).collect();
+    let mut written = Vec::new();
+    for event in &events {
+        let mut record = Vec::new();
+        write_record(&mut record, &cause, std::slice::from_ref(event));
+        written.push(hex(&record));
+    }
+    assert_eq!(lines, written);
+    for (line, event) in lines.iter().zip(events) {
+        let read = read_records(&bytes(line)).expect("a golden record");
+        assert_eq!(read, [Record { cause: cause.clone(), events: vec![event] }]);
+    }
+}
+
+#[test]
+fn the_catalogue_is_kept_for_ever() {
+    let id = |name: &str| PerformanceId::parse(name).expect("a slug");
+    let sale = SaleId::parse("spring").expect("a slug");
+    let added = CatalogueEvent::SaleAdded(Listing {
+        sale: sale.clone(),
+        stream: 1,
+        performances: vec![id("spring-1")],
+        default: true,
+    });
+    let more = CatalogueEvent::PerformancesAdded { sale, performances: vec![id("spring-2")] };
+    let lines: Vec<String> = CATALOGUE.lines().map(str::to_owned).collect();
+    let written: Vec<String> =
+        [&added, &more].into_iter().map(|event| hex(&write_catalogue(event))).collect();
+    assert_eq!(lines, written);
+    for (line, event) in lines.iter().zip([added, more]) {
+        assert_eq!(read_catalogue(&bytes(line)).expect("a golden event"), [event]);
+    }
 }

@@ -19,13 +19,13 @@ use crate::reservation::{
 use crate::seats::SeatState;
 use crate::time::{Millis, ServiceTime, Timestamp};
 
-type Decided = Result<Decision, Refusal>;
+pub(super) type Decided = Result<Decision, Refusal>;
 
-fn happens(event: Event, outcome: Outcome) -> Decided {
+pub(super) fn happens(event: Event, outcome: Outcome) -> Decided {
     Ok(Decision { event: Some(event), outcome })
 }
 
-fn nothing(outcome: Outcome) -> Decided {
+pub(super) fn nothing(outcome: Outcome) -> Decided {
     Ok(Decision { event: None, outcome })
 }
 
@@ -89,6 +89,7 @@ impl Sale {
                 let event = Event::LimitsChanged { limits: *limits, at: time.floor() };
                 happens(event, Outcome::Done)
             }
+            Command::Change(schedule) => self.decide_change(hall, schedule, time),
             Command::Withhold { seats, pool } => {
                 if usize::from(*pool) >= hall.plan().pools.len() {
                     return Err(Refusal::PoolNotFound);
@@ -263,6 +264,9 @@ impl Sale {
                 taken.push(index);
             }
             amount += seat.price;
+        }
+        if let Some(seat) = hall.companion_alone(wish.seats) {
+            return Err(Refusal::CompanionAlone { seat });
         }
         if wish.expected.is_some_and(|expected| expected != amount) {
             return Err(Refusal::PriceChanged { amount });
@@ -528,7 +532,7 @@ fn remembered(visit: &Visit, key: Option<Key>) -> Result<Option<Effect>, Refusal
     }
 }
 
-fn in_range(limits: &Limits) -> Result<(), Refusal> {
+pub(super) fn in_range(limits: &Limits) -> Result<(), Refusal> {
     limits.check().map_err(|OutOfRange { name, min, max, .. }| Refusal::LimitOutOfRange {
         name,
         min,

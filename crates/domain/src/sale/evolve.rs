@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Phase, Sale};
+use super::{FILES_MAX, Phase, Sale};
 use crate::event::Event;
-use crate::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
+use crate::id::{EntryIndex, FileHash, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
 use crate::line::EntryState;
 use crate::payment::{Decline, Payment, PaymentState};
 use crate::plan::Hall;
@@ -33,6 +33,19 @@ impl Sale {
                 self.opens_at = schedule.opens_at;
                 self.closes_at = schedule.closes_at;
                 self.phase = Phase::Scheduled;
+                self.remember_file(schedule.file);
+            }
+            Event::Changed { schedule, at } => {
+                let hall = Hall::build(schedule.plan.clone()).expect("a plan that was checked");
+                let before = self.hall.take().expect("a sale that was scheduled");
+                self.seats = self.seats.moved(&before, &hall);
+                self.hall = Some(Arc::new(hall));
+                let (limits, kept) = (&schedule.limits, self.place_ttl_kept);
+                self.place_ttl_kept = kept.lowered(&self.limits, limits, *at);
+                self.limits = *limits;
+                self.opens_at = schedule.opens_at;
+                self.closes_at = schedule.closes_at;
+                self.remember_file(schedule.file);
             }
             Event::Opened | Event::Unpaused => self.phase = Phase::Open,
             Event::Paused => self.phase = Phase::Paused,
@@ -313,6 +326,14 @@ impl Sale {
                 self.end_visit(VisitIndex::after(index), Stage::Ended(reason));
             }
         }
+    }
+
+    fn remember_file(&mut self, file: Option<FileHash>) {
+        let Some(file) = file else { return };
+        let files = Arc::make_mut(&mut self.files);
+        files.push(file);
+        let forgotten = files.len().saturating_sub(FILES_MAX);
+        files.drain(..forgotten);
     }
 
     fn set_payment(&mut self, index: PaymentIndex, state: PaymentState) -> crate::money::Money {

@@ -9,7 +9,7 @@ use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 
 use super::{Phase, Sale};
-use crate::id::{PaymentIndex, SaleId, VisitIndex};
+use crate::id::{FileHash, PaymentIndex, SaleId, VisitIndex};
 use crate::limits::{KeptTtl, Limits};
 use crate::money::Money;
 use crate::payment::{Payment, PaymentState};
@@ -39,6 +39,8 @@ struct Head<'p> {
     clock: ServiceClock,
     #[n(7)]
     place_ttl_kept: KeptTtl,
+    #[n(8)]
+    files: Option<Vec<FileHash>>,
 }
 
 impl<C> Encode<C> for Sale {
@@ -59,6 +61,7 @@ impl<C> Encode<C> for Sale {
             closes_at: self.closes_at,
             clock: self.clock,
             place_ttl_kept: self.place_ttl_kept,
+            files: (!self.files.is_empty()).then(|| self.files.to_vec()),
         })?;
         line::snapshot::encode(&self.line, e)?;
         seats::snapshot::encode(&self.seats, e)?;
@@ -84,6 +87,7 @@ impl<'b, C> Decode<'b, C> for Sale {
             closes_at: head.closes_at,
             clock: head.clock,
             place_ttl_kept: head.place_ttl_kept,
+            files: Arc::new(head.files.unwrap_or_default()),
             line: line::snapshot::decode(d)?,
             seats: seats::snapshot::decode(d, &hall)?,
             hall: Some(Arc::new(hall)),

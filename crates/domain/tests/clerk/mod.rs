@@ -41,7 +41,7 @@ use domain::id::{
 use domain::limits::Limits;
 use domain::line::JoinKeys;
 use domain::money::{Currency, Money};
-use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
+use domain::plan::{Grade, Performance, Plan, Row, Seat, Section, WheelchairPlace};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Outcome, Refusal, Sale};
 use rustc_hash::FxHasher;
@@ -115,9 +115,12 @@ impl Default for Scene {
 }
 
 /// What the organiser describes.
+#[derive(Clone)]
 struct Offer {
     performances: Vec<(String, Vec<String>, u64)>,
     pools: Vec<(String, Vec<String>)>,
+    /// Of the first performance.
+    wheelchairs: Vec<WheelchairPlace>,
     limits: Limits,
     opens_at: Timestamp,
     closes_at: Option<Timestamp>,
@@ -128,6 +131,7 @@ impl Default for Offer {
         Self {
             performances: Vec::new(),
             pools: Vec::new(),
+            wheelchairs: Vec::new(),
             limits: Limits::default(),
             opens_at: NOON,
             closes_at: None,
@@ -175,6 +179,13 @@ impl Scene {
             ["pool", name, seats @ ..] => {
                 let seats = seats.iter().flat_map(|seats| spelled_out(seats)).collect();
                 self.offer.pools.push(((*name).into(), seats));
+            }
+            ["wheelchair", place, "with", companions @ ..] => {
+                let companions = companions.iter().flat_map(|seats| spelled_out(seats));
+                self.offer.wheelchairs.push(WheelchairPlace {
+                    place: (*place).into(),
+                    companions: companions.map(Into::into).collect(),
+                });
             }
             ["limits", changes @ ..] => self.offer.limits = changed(self.offer.limits, changes)?,
             ["opens", time] => self.offer.opens_at = words::time(time)?,
@@ -301,6 +312,7 @@ impl Scene {
             ["unpause"] => Command::Unpause,
             ["close"] => Command::Close,
             ["schedule"] => self.schedule(),
+            ["anew", what @ ..] => return self.describe_anew(what),
             ["withhold", seats @ .., "for", pool] => {
                 let pool = self.offer.pools.iter().position(|(name, _)| name == pool);
                 Command::Withhold {
@@ -318,6 +330,36 @@ impl Scene {
             _ => return None,
         };
         let done = self.act(&command);
+        Some(Ok(self.told(done, None)))
+    }
+
+    /// The sale as it is, but for one thing; what is refused is as if it had not been said.
+    fn describe_anew(&mut self, what: &[&str]) -> Option<Told> {
+        let before = self.offer.clone();
+        let performance = |offer: &mut Offer, name: &str| {
+            offer.performances.iter().position(|(known, ..)| known == name)
+        };
+        match what {
+            ["price", name, price] => {
+                let at = performance(&mut self.offer, name)?;
+                self.offer.performances[at].2 = price.parse().ok()?;
+            }
+            ["seats", name, seats @ ..] => {
+                let at = performance(&mut self.offer, name)?;
+                self.offer.performances[at].1 =
+                    seats.iter().flat_map(|seats| spelled_out(seats)).collect();
+            }
+            ["limits", changes @ ..] => {
+                self.offer.limits = changed(*self.sale.limits(), changes)?;
+            }
+            same => {
+                self.describe(same)?.ok()?;
+            }
+        }
+        let done = self.act(&Command::Change(Box::new(self.described())));
+        if done.is_err() {
+            self.offer = before;
+        }
         Some(Ok(self.told(done, None)))
     }
 
@@ -404,6 +446,10 @@ impl Scene {
     }
 
     fn schedule(&self) -> Command {
+        Command::Schedule(Box::new(self.described()))
+    }
+
+    fn described(&self) -> Schedule {
         let performance = |(name, seats, price): &(String, Vec<String>, u64)| Performance {
             id: PerformanceId::parse(name).expect("a performance's name"),
             title: name.as_str().into(),
@@ -418,8 +464,13 @@ impl Scene {
                     seats: seats.iter().map(|number| self.planned(name, number)).collect(),
                 }],
             }],
+            wheelchair_places: if *name == self.offer.performances[0].0 {
+                self.offer.wheelchairs.clone()
+            } else {
+                Vec::new()
+            },
         };
-        Command::Schedule(Box::new(Schedule {
+        Schedule {
             sale: SaleId::parse("tour").expect("a sale's name"),
             plan: Plan {
                 currency: Currency::KRW,
@@ -430,7 +481,8 @@ impl Scene {
             limits: self.offer.limits,
             opens_at: self.offer.opens_at,
             closes_at: self.offer.closes_at,
-        }))
+            file: None,
+        }
     }
 
     fn planned(&self, performance: &str, number: &str) -> Seat {

@@ -228,10 +228,12 @@ impl Scene {
             Refusal::TooManySeats { seats_per_reservation } => {
                 format!("{code} over {seats_per_reservation}")
             }
-            Refusal::DuplicateSeat { seat } => {
+            Refusal::DuplicateSeat { seat } | Refusal::CompanionAlone { seat } => {
                 format!("{code} {}", self.seat_names(std::iter::once(*seat)))
             }
-            Refusal::SeatTaken { taken: seats } | Refusal::SeatNotFree { seats } => {
+            Refusal::SeatTaken { taken: seats }
+            | Refusal::SeatNotFree { seats }
+            | Refusal::SeatsInUse { seats } => {
                 format!("{code} {}", self.seat_names(seats.iter().copied()))
             }
             Refusal::PriceChanged { amount } => format!("{code} to {}", amount.0),
@@ -241,6 +243,7 @@ impl Scene {
             Refusal::LimitOutOfRange { name, min, max } => {
                 format!("{code}: {name} from {min} to {max}")
             }
+            Refusal::NotChangeable { field } => format!("{code}: {field}"),
             Refusal::BadPlan { error } => format!("{code}: {error:?}"),
             Refusal::SaleClosed
             | Refusal::SoldOut
@@ -301,6 +304,7 @@ impl Scene {
             | Event::Paused
             | Event::Unpaused
             | Event::LimitsChanged { .. }
+            | Event::Changed { .. }
             | Event::SeatsWithheld { .. }
             | Event::SeatsReleased { .. }
             | Event::Joined { .. }

@@ -6,10 +6,12 @@
 //!
 //! One idea: the rules once more, to be read from the top to the bottom.
 
+mod change;
+
 use domain::command::{Key, PaymentOutcome, Schedule};
 use domain::id::{
-    EntryIndex, KeyHash, Nonce, PaymentId, PaymentIndex, Place, ReservationId, ReservationIndex,
-    SeatIndex,
+    EntryIndex, FileHash, KeyHash, Name, Nonce, PaymentId, PaymentIndex, PerformanceId, Place,
+    ReservationId, ReservationIndex, SeatIndex,
 };
 use domain::limits::Limits;
 use domain::line::JoinKeys;
@@ -24,7 +26,7 @@ use domain::{Command, Outcome, Refusal, Sale};
 pub(crate) struct Model {
     pub(crate) schedule: Schedule,
     pub(crate) phase: Phase,
-    limits: Limits,
+    pub(crate) limits: Limits,
     pub(crate) seats: Vec<ModelSeat>,
     pub(crate) buyers: Vec<Buyer>,
     /// Which buyer was admitted, first one first.
@@ -37,12 +39,23 @@ pub(crate) struct Model {
     counted_until: u64,
     /// A longer life of places that still counts, until then.
     kept_ttl: (u32, u32),
+    /// Files that the sale was described by.
+    files: Vec<FileHash>,
 }
 
 pub(crate) struct ModelSeat {
     performance: u16,
+    /// Of the performance.
+    id: PerformanceId,
+    number: Name,
+    /// What its owner knows of it: grade, section, row, its wheelchair place or whether it is one.
+    known_by: [String; 4],
+    /// Whom the organiser's plan keeps it for.
+    kept_for: Option<Name>,
     price: Money,
     pub(crate) state: SeatState,
+    /// The wheelchair place without which nobody holds it.
+    beside: Option<usize>,
 }
 
 pub(crate) struct Buyer {
@@ -80,6 +93,8 @@ pub(crate) struct Booking {
     pub(crate) id: ReservationId,
     buyer: usize,
     pub(crate) seats: Vec<usize>,
+    /// As it was when it was made.
+    amount: Money,
     pub(crate) state: ReservationState,
     hard_end: u32,
     payments: Vec<usize>,
@@ -118,19 +133,12 @@ fn ended(reason: EndReason, was_inside: bool) -> BuyerPlace {
 impl Model {
     /// A sale that was just scheduled.
     pub(crate) fn new(schedule: &Schedule) -> Self {
-        let mut seats = Vec::new();
-        for (number, performance) in (0..).zip(&schedule.plan.performances) {
-            for seat in performance.sections.iter().flat_map(|s| &s.rows).flat_map(|r| &r.seats) {
-                let price = performance.grades[usize::from(seat.grade)].price;
-                let state = seat.pool.map_or(SeatState::Free, SeatState::Withheld);
-                seats.push(ModelSeat { performance: number, price, state });
-            }
-        }
         Self {
             schedule: schedule.clone(),
             phase: Phase::Scheduled,
             limits: schedule.limits,
-            seats,
+            seats: change::seats(schedule),
+            files: schedule.file.into_iter().collect(),
             buyers: Vec::new(),
             visits: Vec::new(),
             bookings: Vec::new(),
@@ -439,19 +447,11 @@ impl Model {
                 Ok(Outcome::Done)
             }
             Command::ChangeLimits(limits) => {
-                for (name, value, min, max) in limits.table() {
-                    if value < min || value > max {
-                        return Err(Refusal::LimitOutOfRange { name, min, max });
-                    }
-                }
-                let (second, before) = (self.within(now, 0), self.limits.place_ttl);
-                if limits.place_ttl < before {
-                    let ttl = self.place_ttl(second);
-                    self.kept_ttl = (ttl, self.kept_ttl.1.max(second + before));
-                }
-                self.limits = *limits;
+                change::in_range(limits)?;
+                self.change_limits(limits, now);
                 Ok(Outcome::Done)
             }
+            Command::Change(schedule) => self.change(schedule, now),
             Command::Withhold { seats, pool } => {
                 if usize::from(*pool) >= self.schedule.plan.pools.len() {
                     return Err(Refusal::PoolNotFound);
@@ -560,10 +560,12 @@ impl Model {
         for seat in &seats {
             self.seats[*seat].state = SeatState::Held(reservation);
         }
+        let amount = self.amount(&seats);
         self.bookings.push(Booking {
             id,
             buyer,
             seats,
+            amount,
             state: ReservationState::Held(Second(until)),
             hard_end: until + self.limits.payment_deadline,
             payments: Vec::new(),
@@ -602,6 +604,10 @@ impl Model {
             }
         }
         let numbers: Vec<_> = seats.iter().map(|seat| seat.at()).collect();
+        let alone = |at: &&usize| self.seats[**at].beside.is_some_and(|p| !numbers.contains(&p));
+        if let Some(at) = numbers.iter().find(alone) {
+            return Err(Refusal::CompanionAlone { seat: SeatIndex::after(*at) });
+        }
         let amount = self.amount(&numbers);
         if expected.is_some_and(|expected| expected != amount) {
             return Err(Refusal::PriceChanged { amount });
@@ -685,7 +691,7 @@ impl Model {
             ReservationState::Released(..) => return Err(Refusal::ReservationExpired),
             ReservationState::Held(until) => until,
         };
-        let amount = self.amount(&self.bookings[booking].seats);
+        let amount = self.bookings[booking].amount;
         if expected.is_some_and(|expected| expected != amount) {
             return Err(Refusal::PriceChanged { amount });
         }
@@ -878,7 +884,7 @@ impl Model {
             assert_eq!(reservation.id, expected.id);
             assert_eq!(reservation.state, expected.state);
             assert_eq!(reservation.hard_end.0, expected.hard_end);
-            assert_eq!(reservation.amount(), self.amount(&expected.seats));
+            assert_eq!(reservation.amount(), expected.amount);
             assert!(reservation.seats().map(SeatIndex::at).eq(expected.seats.iter().copied()));
             assert_eq!(
                 reservation.payment.map(PaymentIndex::at),
@@ -903,7 +909,7 @@ impl Model {
                 PaymentState::Refunded(_) => ChargeState::Refunded,
             };
             assert_eq!(shown, payment.state, "payment {index}");
-            let amount = self.amount(&self.bookings[payment.booking].seats).0;
+            let amount = self.bookings[payment.booking].amount.0;
             let column = match payment.state {
                 ChargeState::Running(_) | ChargeState::Unknown | ChargeState::Declined => None,
                 ChargeState::Approved => Some(1),

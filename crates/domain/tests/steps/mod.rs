@@ -6,13 +6,13 @@
 use domain::Command;
 use domain::command::{Key, PaymentOutcome, Schedule};
 use domain::id::{
-    EntryIndex, HolderKey, KeyHash, Nonce, PaymentId, PerformanceId, Place, ReservationId, SaleId,
-    SeatIndex,
+    EntryIndex, FileHash, HolderKey, KeyHash, Nonce, PaymentId, PerformanceId, Place,
+    ReservationId, SaleId, SeatIndex,
 };
 use domain::limits::Limits;
 use domain::line::JoinKeys;
 use domain::money::{Currency, Money};
-use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
+use domain::plan::{Grade, Performance, Plan, Row, Seat, Section, WheelchairPlace};
 use domain::seats::SeatState;
 use domain::time::Timestamp;
 use proptest::prelude::*;
@@ -103,6 +103,10 @@ pub(crate) enum Deed {
     },
     Release {
         seats: Vec<u8>,
+    },
+    Describe {
+        what: u8,
+        in_file: bool,
     },
     ScheduleAgain {
         changed: bool,
@@ -268,12 +272,66 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (seats(), 0..3_u16).prop_map(|(seats, pool)| Deed::Withhold { seats, pool }),
         2 => seats().prop_map(|seats| Deed::Release { seats }),
         1 => any::<bool>().prop_map(|changed| Deed::ScheduleAgain { changed }),
+        4 => (0..16_u8, any::<bool>()).prop_map(|(what, in_file)| Deed::Describe { what, in_file }),
     ]
 }
 
 // ---- From a step to a command ----
 
+/// The sale as it is, but for one thing.
+fn described(model: &Model, what: u8, in_file: bool) -> Schedule {
+    let mut schedule = model.schedule.clone();
+    schedule.limits = model.limits;
+    schedule.file = in_file.then_some(FileHash([what; 32]));
+    let plan = &mut schedule.plan;
+    let last = plan.performances.len() - 1;
+    match what {
+        0 => schedule.limits.active_limit += 1,
+        1 => plan.performances[last].title = "encore".into(),
+        2 => plan.performances[0].grades[0].price.0 += 1,
+        3 => plan.performances[0].grades[1].price.0 += 1,
+        4 => schedule.opens_at = schedule.opens_at.plus(1_000),
+        5 => schedule.closes_at = Some(schedule.opens_at.plus(7_200_000)),
+        6 => {
+            let seats = &mut plan.performances[last].sections[0].rows[0].seats;
+            if seats.len() > 1 {
+                seats.pop();
+                plan.performances[last].wheelchair_places.clear();
+            }
+        }
+        7 => {
+            let mut another = plan.performances[0].clone();
+            another.id = PerformanceId::parse(&format!("evening-{}", last + 1)).expect("a name");
+            if last < 3 {
+                plan.performances.push(another);
+            }
+        }
+        8 => plan.performances[0].sections[0].rows[0].seats[0].pool = Some(1),
+        9 => plan.performances[0].sections[0].rows[0].seats[0].pool = None,
+        10 if plan.pools.len() < 4 => plan.pools.push("late".into()),
+        10 | 11 => {
+            // The pools change their places, and so does what the plan says of them.
+            plan.pools.swap(0, 1);
+        }
+        12 => plan.time_zone = "Asia/Tokyo".into(),
+        13 => plan.currency = Currency::parse("JPY").expect("a code"),
+        14 => plan.performances.reverse(),
+        _ => schedule.closes_at = Some(schedule.opens_at),
+    }
+    schedule
+}
+
 impl Setup {
+    /// The last seat of a larger performance is for a wheelchair, the one before it for whoever
+    /// comes along.
+    fn wheelchair_places(&self, seats: usize) -> Vec<WheelchairPlace> {
+        let place = |last: usize| WheelchairPlace {
+            place: format!("A{last}").into(),
+            companions: vec![format!("A{}", last - 1).into()],
+        };
+        (seats > 3).then(|| place(seats - 1)).into_iter().collect()
+    }
+
     pub(crate) fn start(&self) -> Timestamp {
         Timestamp(1_700_000_000_000 + self.past_second_ms)
     }
@@ -305,6 +363,7 @@ impl Setup {
                         .collect(),
                 }],
             }],
+            wheelchair_places: self.wheelchair_places(pools.len()),
         };
         let opens_at = self.start().plus(self.opens_after_s * 1000);
         Schedule {
@@ -318,6 +377,7 @@ impl Setup {
             limits: self.limits,
             opens_at,
             closes_at: self.open_for_s.map(|seconds| opens_at.plus(seconds * 1000)),
+            file: None,
         }
     }
 }
@@ -445,6 +505,9 @@ impl Stepper {
             Deed::Release { seats } => Command::Release {
                 seats: picked(seats, model, |state| matches!(state, SeatState::Withheld(_))),
             },
+            Deed::Describe { what, in_file } => {
+                Command::Change(Box::new(described(model, *what, *in_file)))
+            }
             Deed::ScheduleAgain { changed } => {
                 let mut schedule = model.schedule.clone();
                 if *changed {

@@ -16,9 +16,11 @@ use crate::{CallResult, Failure, NewSale, Reply, Request, Warrant};
 pub(super) enum Input {
     /// A command for a sale.
     Request { stream: u32, request: Request, to: oneshot::Sender<Result<Reply, Failure>> },
-    /// A sale to be added.
+    /// A sale to be added, or to be described anew.
     AddSale {
         sale: Box<NewSale>,
+        /// Whether it is there already.
+        anew: bool,
         id: u64,
         warrant: Option<Box<Warrant>>,
         to: oneshot::Sender<Result<Result<(), Refusal>, Failure>>,

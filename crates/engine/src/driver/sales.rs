@@ -97,10 +97,11 @@ struct Running {
     adders: Vec<(u64, Option<AddedTo>)>,
 }
 
-/// A sale that is being added.
+/// A sale that is being added, or described anew.
 #[derive(Debug)]
 struct Adding {
     sale: Box<NewSale>,
+    anew: bool,
     id: u64,
     warrant: Option<Box<Warrant>>,
     since: Timestamp,
@@ -255,12 +256,12 @@ impl Sales {
                 let asked = Asked::of(&request.command);
                 self.offer(stream, request, To::Caller(to, asked), now);
             }
-            Input::AddSale { sale, id, warrant, to } => {
+            Input::AddSale { sale, anew, id, warrant, to } => {
                 if self.adding.len() >= ADDING_MAX {
                     tell(Some(to), Err(Failure::Overloaded));
                 } else {
                     let (since, to) = (now, Some(to));
-                    self.adding.push_back(Adding { sale, id, warrant, since, to });
+                    self.adding.push_back(Adding { sale, anew, id, warrant, since, to });
                     self.add_next(now);
                 }
             }
@@ -424,7 +425,8 @@ impl Sales {
                 }
                 Output::Publish(publication) => {
                     let as_of = publication.as_of;
-                    let new = sale.handle.publication().sale.hall().is_none();
+                    let before = sale.handle.publication().sale.hall().map(Arc::as_ptr);
+                    let new = before != publication.sale.hall().map(Arc::as_ptr);
                     sale.handle.publish(publication);
                     let adders = std::mem::take(&mut sale.adders);
                     let (told, waiting): (Vec<_>, Vec<_>) =
@@ -461,7 +463,13 @@ impl Sales {
     fn add_next(&mut self, now: Timestamp) {
         while self.adding_in_flight.is_none() {
             let Some(adding) = self.adding.front() else { return };
-            match self.decide_add(&adding.sale.schedule, adding.sale.default, now) {
+            let schedule = &adding.sale.schedule;
+            let decided = if adding.anew {
+                self.decide_change(schedule, now)
+            } else {
+                self.decide_add(schedule, adding.sale.default, now)
+            };
+            match decided {
                 Err(refusal) => {
                     let adding = self.adding.pop_front().expect("a front");
                     tell(adding.to, Ok(Err(refusal)));
@@ -514,13 +522,33 @@ impl Sales {
         Ok(event)
     }
 
-    /// The first sale that waits is in the catalogue: schedules it.
+    fn decide_change(
+        &self,
+        schedule: &Schedule,
+        now: Timestamp,
+    ) -> Result<Option<CatalogueEvent>, Refusal> {
+        let performances: Vec<PerformanceId> =
+            schedule.plan.performances.iter().map(|p| p.id.clone()).collect();
+        let event = self.catalogue.decide_extend(&schedule.sale, &performances)?;
+        if event.is_some() {
+            // As it was last shown, which is not the last word: the sale itself decides again.
+            let listing = self.catalogue.find(&schedule.sale).ok_or(Refusal::SaleNotFound)?;
+            let sale = self.running.get(&listing.stream).ok_or(Refusal::SaleNotFound)?;
+            let shown = sale.handle.publication();
+            shown.sale.decide(&Command::Change(Box::new(schedule.clone())), now)?;
+        }
+        Ok(event)
+    }
+
+    /// The first sale that waits is in the catalogue with all its performances: schedules it, or
+    /// describes it anew.
     fn schedule_first(&mut self, now: Timestamp) {
-        let Adding { sale, id, warrant, to, .. } =
+        let Adding { sale, anew, id, warrant, to, .. } =
             self.adding.pop_front().expect("a sale that is being added");
         let listing = self.catalogue.find(&sale.schedule.sale).expect("it was just listed");
         let stream = listing.stream;
-        let command = Command::Schedule(Box::new(sale.schedule));
+        let schedule = Box::new(sale.schedule);
+        let command = if anew { Command::Change(schedule) } else { Command::Schedule(schedule) };
         let request = Request::operator(command, id, warrant);
         self.offer(stream, request, To::Adder(to), now);
     }
@@ -532,14 +560,15 @@ impl Sales {
                 self.catalogue_head = append.batch.head();
                 self.catalogue_at = Timestamp(append.batch.at_ms);
                 self.catalogue.evolve(&event);
-                let CatalogueEvent::SaleAdded(listing) = event;
-                let recovered = Recovered {
-                    sale: Sale::default(),
-                    head: Head::EMPTY,
-                    last_at: self.catalogue_at,
-                    events_since_snapshot: 0,
-                };
-                self.run_sale(&listing, recovered);
+                if let CatalogueEvent::SaleAdded(listing) = event {
+                    let recovered = Recovered {
+                        sale: Sale::default(),
+                        head: Head::EMPTY,
+                        last_at: self.catalogue_at,
+                        events_since_snapshot: 0,
+                    };
+                    self.run_sale(&listing, recovered);
+                }
                 self.schedule_first(now);
                 self.add_next(now);
             }

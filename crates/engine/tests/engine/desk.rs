@@ -88,11 +88,13 @@ pub(crate) fn schedule(active_limit: u32) -> Schedule {
                     name: "1F".into(),
                     rows: vec![Row { name: "A".into(), seats: seats.collect() }],
                 }],
+                wheelchair_places: Vec::new(),
             }],
         },
         limits: Limits { active_limit, ..Limits::default() },
         opens_at: Timestamp(START),
         closes_at: None,
+        file: None,
     }
 }
 

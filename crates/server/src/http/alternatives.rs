@@ -61,7 +61,10 @@ fn candidates(hall: &Hall, seats: &Seats, taken: SeatIndex) -> Option<Vec<Candid
     let wished = places[taken.at() - start];
     let candidates = (start..end).zip(places).filter_map(|(at, place)| {
         let (index, seat) = (SeatIndex::after(at), &hall.seats()[at]);
-        let free = seats.state(index) == SeatState::Free && seat.grade == wish.grade;
+        // Nobody is sent to a wheelchair place, nor to a companion's seat, who did not ask for it.
+        let free = seats.state(index) == SeatState::Free
+            && seat.grade == wish.grade
+            && hall.access(index).is_none();
         let distance = seat.row.abs_diff(wish.row) * ROW_SEATS + place.abs_diff(wished);
         free.then_some(Candidate { index, row: seat.row, place, distance })
     });

@@ -1,9 +1,11 @@
-//! What is prepared for each sale when it is first asked for, because its plan never changes:
-//! texts that many answers contain, the plan as people draw it, the list of free seats.
+//! What is prepared for each sale when it is first asked for, because its plan hardly ever changes,
+//! and anew when it does: texts that many answers contain, the plan as people draw it, the list of free seats.
 
 use std::fmt::Write;
-use std::sync::{Arc, OnceLock};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock};
 
+use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
 use domain::Sale;
 use domain::catalogue::SALES_MAX;
@@ -17,7 +19,28 @@ use super::plan::plan_json;
 use super::seat_list::SeatBoard;
 
 /// The desks of all sales, by the number of their stream.
-pub(super) struct Desks(Box<[OnceLock<Arc<Desk>>]>);
+pub(super) struct Desks {
+    desks: Box<[ArcSwapOption<Desk>]>,
+    preparing: Mutex<()>,
+}
+
+/// A desk that is looked at.
+pub(super) struct DeskGuard(Guard<Option<Arc<Desk>>>);
+
+impl DeskGuard {
+    /// The desk, to be kept while something else is waited for.
+    pub(super) fn kept(self) -> Arc<Desk> {
+        Guard::into_inner(self.0).expect("a desk that was prepared")
+    }
+}
+
+impl Deref for DeskGuard {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        self.0.as_ref().expect("a desk that was prepared")
+    }
+}
 
 /// What is prepared for one sale.
 pub(super) struct Desk {
@@ -48,19 +71,33 @@ pub(super) struct Document {
 
 impl Default for Desks {
     fn default() -> Self {
-        Self((0..=SALES_MAX).map(|_| OnceLock::new()).collect())
+        let desks = (0..=SALES_MAX).map(|_| ArcSwapOption::empty()).collect();
+        Self { desks, preparing: Mutex::new(()) }
     }
 }
 
 impl Desks {
-    /// The desk of a sale.
-    pub(super) fn of(&self, handle: &SaleHandle, publication: &Publication) -> &Arc<Desk> {
+    /// The desk of a sale, for its hall as it is published.
+    pub(super) fn of(&self, handle: &SaleHandle, publication: &Publication) -> DeskGuard {
         let stream = usize::try_from(handle.stream()).expect("streams are counted from 1");
-        let desk = self.0.get(stream).expect("the catalogue keeps to its limit");
-        desk.get_or_init(|| {
-            let hall = publication.sale.hall().expect("the directory lists scheduled sales only");
-            Arc::new(Desk::new(hall.clone()))
-        })
+        let slot = self.desks.get(stream).expect("the catalogue keeps to its limit");
+        let hall = publication.sale.hall().expect("the directory lists scheduled sales only");
+        let prepared = || {
+            let desk = slot.load();
+            let fits = desk.as_ref().is_some_and(|desk| Arc::ptr_eq(&desk.hall, hall));
+            fits.then_some(DeskGuard(desk))
+        };
+        if let Some(desk) = prepared() {
+            return desk;
+        }
+        let _preparing = self.preparing.lock().expect("preparing a desk does not panic");
+        // Somebody else may have prepared it meanwhile.
+        if let Some(desk) = prepared() {
+            return desk;
+        }
+        let desk = Some(Arc::new(Desk::new(hall.clone())));
+        slot.store(desk.clone());
+        DeskGuard(Guard::from_inner(desk))
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) fn performance(id: &str, date: &str, sections: &[SectionOf]) -> Perfo
             Grade { name: "S".into(), price: Money(60) },
         ],
         sections: sections.collect(),
+        wheelchair_places: Vec::new(),
     }
 }
 
@@ -64,6 +65,7 @@ pub(super) fn schedule(id: &str, performances: Vec<Performance>, limits: Limits)
         limits,
         opens_at: START,
         closes_at: None,
+        file: None,
     }
 }
 

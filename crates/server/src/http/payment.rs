@@ -155,7 +155,7 @@ pub(super) async fn pay_reservation(
     let wish: PayBody = body.read()?;
     let pass = pass.with_reservation(ask.app()).await?;
     let (command, instrument) = (wish.command(pass.place, key)?, wish.payment.read()?);
-    let desk = ask.house().desks.of(&pass.sale, &pass.glance());
+    let desk = ask.house().desks.of(&pass.sale, &pass.glance()).kept();
     let submitted = ask.submit_with(&pass.sale, command, Some(instrument)).await;
     let in_currency = |problem: Problem| problem.in_currency(desk.hall().plan().currency);
     let (as_of, answer) = submitted.map_err(in_currency)?;

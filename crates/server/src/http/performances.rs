@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::answer::{self, Extend, JSON, to_json};
 use super::choice::{find_performance, parse_date};
-use super::desk::Document;
+use super::desk::{DeskGuard, Document};
 use super::endpoint::{Ask, QueryString, Segment};
 use super::plan::PlanBody;
 use super::problem::Problem;
@@ -25,8 +25,8 @@ const PAGE: usize = 500;
 /// How long the list and its parts may be kept.
 const KEPT: &str = "public, max-age=2";
 /// How long a document may be kept before it is asked for again, which costs nothing by its tag. It
-/// does not change, but another store may stand at the same address tomorrow.
-const KEPT_BY_TAG: HeaderValue = HeaderValue::from_static("public, max-age=300");
+/// hardly ever changes; the organiser may describe the sale anew.
+const KEPT_BY_TAG: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
 /// Which performances are listed.
 #[derive(Debug, Deserialize)]
@@ -107,14 +107,15 @@ pub(super) async fn list_performances(
         };
         listed.find(same);
     }
-    let seen =
-        listed.map(Seen::of).filter(|seen| from.is_none_or(|from| seen.performance().date >= from));
+    let seen = listed
+        .map(|listed| Seen::of(listed, &ask))
+        .filter(|seen| from.is_none_or(|from| seen.performance().date >= from));
     let mut page: Vec<Seen<'_>> = seen.take(PAGE + 1).collect();
     let more = page.len() > PAGE;
     page.truncate(PAGE);
     let last = page.last().filter(|_| more);
     let body = PerformancesBody {
-        performances: page.iter().map(|seen| seen.body(&ask)).collect(),
+        performances: page.iter().map(|seen| seen.body()).collect(),
         next: last.map(|last| format!("/performances?after={}", last.performance().id)),
     };
     Ok(answer::public(KEPT, None, to_json(&body)))
@@ -131,8 +132,8 @@ pub(super) async fn list_performances(
 )]
 pub(super) async fn show_performance(ask: Ask, id: Segment) -> Result<Response, Problem> {
     let directory = ask.app().engine.directory();
-    let seen = Seen::of(find_performance(&directory, &id.0)?);
-    Ok(answer::public(KEPT, None, to_json(&seen.body(&ask))))
+    let seen = Seen::of(find_performance(&directory, &id.0)?, &ask);
+    Ok(answer::public(KEPT, None, to_json(&seen.body())))
 }
 
 /// The plan of a performance: sections, rows, seats with coordinates, grades and prices.
@@ -146,7 +147,7 @@ pub(super) async fn show_performance(ask: Ask, id: Segment) -> Result<Response, 
             description = "The tag of the plan that is known already."),
     ),
     responses(
-        (status = 200, description = "The plan, which never changes.", body = PlanBody,
+        (status = 200, description = "The plan. It hardly ever changes; its tag does when it does.", body = PlanBody,
             headers(("ETag" = String, description = "A strong tag."))),
         (status = 304, description = "It is known already."),
     )
@@ -185,11 +186,14 @@ fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 struct Seen<'d> {
     listed: &'d Listed,
     publication: Arc<Publication>,
+    desk: DeskGuard,
 }
 
 impl<'d> Seen<'d> {
-    fn of(listed: &'d Listed) -> Self {
-        Self { listed, publication: Arc::clone(&listed.sale.publication()) }
+    fn of(listed: &'d Listed, ask: &Ask) -> Self {
+        let publication = Arc::clone(&listed.sale.publication());
+        let desk = ask.house().desks.of(&listed.sale, &publication);
+        Self { listed, publication, desk }
     }
 
     fn performance(&self) -> &Performance {
@@ -197,10 +201,9 @@ impl<'d> Seen<'d> {
         &hall.plan().performances[usize::from(self.listed.performance)]
     }
 
-    fn body<'a>(&'a self, ask: &'a Ask) -> PerformanceBody<'a> {
-        let Self { listed, publication } = self;
+    fn body(&self) -> PerformanceBody<'_> {
+        let Self { listed, publication, desk } = self;
         let sale = &publication.sale;
-        let desk = ask.house().desks.of(&listed.sale, publication);
         let prepared = desk.performance(listed.performance);
         let counts = sale.seats().counts_of(listed.performance);
         let performance = self.performance();

@@ -2,14 +2,16 @@
 //!
 //! Whether a seat is free is not said here, so that the plan can be kept.
 
-use domain::plan::{Grade, Hall, Row, Seat, Section};
+use domain::id::SeatIndex;
+use domain::plan::{Access, Grade, Hall, Row, Seat, Section};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::to_json;
+use super::seat_list::access_word;
 use super::time::Utc;
 
-/// The plan of a performance. It never changes.
+/// The plan of a performance. It hardly ever changes, and its tag does when it does.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Plan)]
 pub(super) struct PlanBody<'a> {
@@ -75,12 +77,21 @@ struct SeatBody<'a> {
     x: i32,
     /// Centimetres away from the stage.
     y: i32,
+    /// `wheelchair` for a wheelchair place, `companion` for a seat that is held only together with
+    /// one; absent for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("companion"))]
+    accessible: Option<&'static str>,
+    /// The number of the wheelchair place that a companion's seat belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    companion_of: Option<&'a str>,
 }
 
 /// The plan of one performance of a hall, in JSON.
 pub(super) fn plan_json(hall: &Hall, number: u16) -> Vec<u8> {
     let plan = hall.plan();
     let performance = &plan.performances[usize::from(number)];
+    let mut index = hall.seats_of(number).start;
     let grades = &performance.grades;
     let graded = grades.iter().map(|grade| GradeBody { name: &grade.name, price: grade.price.0 });
     to_json(&PlanBody {
@@ -92,24 +103,38 @@ pub(super) fn plan_json(hall: &Hall, number: u16) -> Vec<u8> {
         time_zone: &plan.time_zone,
         currency: plan.currency.as_str(),
         grades: graded.collect(),
-        sections: performance.sections.iter().map(|s| SectionBody::new(s, grades)).collect(),
+        sections: performance
+            .sections
+            .iter()
+            .map(|section| SectionBody::new(section, grades, hall, &mut index))
+            .collect(),
     })
 }
 
 impl<'a> SectionBody<'a> {
-    fn new(section: &'a Section, grades: &'a [Grade]) -> Self {
-        let rows = section.rows.iter().map(|row| RowBody::new(row, grades));
+    /// `index` is that of the section's first seat, and then of the one behind its last.
+    fn new(section: &'a Section, grades: &'a [Grade], hall: &'a Hall, index: &mut u32) -> Self {
+        let rows = section.rows.iter().map(|row| RowBody::new(row, grades, hall, index));
         Self { name: &section.name, rows: rows.collect() }
     }
 }
 
 impl<'a> RowBody<'a> {
-    fn new(row: &'a Row, grades: &'a [Grade]) -> Self {
-        let seat = |seat: &'a Seat| SeatBody {
-            seat_number: &seat.number,
-            grade: &grades[usize::from(seat.grade)].name,
-            x: seat.x,
-            y: seat.y,
+    fn new(row: &'a Row, grades: &'a [Grade], hall: &'a Hall, index: &mut u32) -> Self {
+        let seat = |seat: &'a Seat| {
+            let access = hall.access(SeatIndex(*index));
+            *index += 1;
+            SeatBody {
+                seat_number: &seat.number,
+                grade: &grades[usize::from(seat.grade)].name,
+                x: seat.x,
+                y: seat.y,
+                accessible: access.map(access_word),
+                companion_of: match access {
+                    Some(Access::Companion(place)) => Some(&hall.seats()[place.at()].number),
+                    Some(Access::Wheelchair) | None => None,
+                },
+            }
         };
         Self { name: &row.name, seats: row.seats.iter().map(seat).collect() }
     }

@@ -10,7 +10,9 @@ mod table;
 
 use axum::response::Response;
 use domain::Refusal;
+use domain::id::SeatIndex;
 use domain::money::Currency;
+use domain::plan::Hall;
 use engine::Failure;
 use http::header::{CONTENT_LANGUAGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -21,6 +23,7 @@ use crate::language::Language;
 
 pub(super) use every::every;
 pub(super) use fields::{Fields, PerformanceChoice, ProblemBody, SeatPrice};
+pub(crate) use table::bad_plan;
 
 /// Something that was asked for and is not given. As small as a pointer.
 #[derive(Debug)]
@@ -207,6 +210,11 @@ impl Problem {
         }
     }
 
+    /// What is wrong, as a sentence.
+    pub(crate) fn sentence(&self, language: Language) -> String {
+        self.0.cause.row(&self.0.fields, language).detail
+    }
+
     /// With more fields.
     pub(crate) fn tell(mut self, more: impl FnOnce(&mut Fields)) -> Self {
         more(&mut self.0.fields);
@@ -251,6 +259,30 @@ impl Problem {
             Some(challenge) => response.with(WWW_AUTHENTICATE, challenge),
             None => response,
         }
+    }
+}
+
+/// A refusal to change a sale, its seats named as people do.
+pub(crate) fn change_problem(refusal: Refusal, hall: Option<&Hall>) -> Problem {
+    let taken = match (&refusal, hall) {
+        (Refusal::SeatsInUse { seats }, Some(hall)) => {
+            Some(seats.iter().map(|seat| seat_name(hall, *seat)).collect())
+        }
+        _ => None,
+    };
+    Problem::from(refusal).tell(|fields| {
+        if taken.is_some() {
+            fields.taken = taken;
+        }
+    })
+}
+
+/// A seat's number, after its performance's name where there are several.
+fn seat_name(hall: &Hall, index: SeatIndex) -> String {
+    let Some(seat) = hall.seat(index) else { return "?".to_owned() };
+    match &hall.plan().performances[..] {
+        [_] => seat.number.to_string(),
+        several => format!("{} {}", several[usize::from(seat.performance)].id, seat.number),
     }
 }
 

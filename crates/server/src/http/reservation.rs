@@ -143,7 +143,7 @@ impl<'a> Booking<'a> {
         let (performance, expires_at) = (self.performance(), self.expires_at());
         let seat = |&Line::Seat { seat, price }: &Line| SeatItem {
             price: price.0,
-            ..SeatItem::of(self.hall, &self.hall.seats()[seat.at()])
+            ..SeatItem::of(self.hall, seat)
         };
         let confirmed = self.reservation.state == ReservationState::Confirmed;
         ReservationBody {

@@ -174,7 +174,8 @@ pub(super) async fn list_seats(
     };
     let desk = ask.house().desks.of(&listed.sale, &publication);
     let view = look.map(|look| look.view);
-    let shown = Availability { publication: &publication, desk, number: listed.performance, view };
+    let shown =
+        Availability { publication: &publication, desk: &desk, number: listed.performance, view };
     let section = query.section.as_deref().map(|name| shown.section(name)).transpose()?;
     Ok(shown.answer(&ask, section).with_fresh(fresh.as_ref()))
 }
@@ -278,20 +279,22 @@ pub(super) async fn hold_seats(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wish: HoldBody = body.read()?;
+    // First, so that the sale's plan has every performance that it names.
+    let directory = ask.app().engine.directory();
     // Nothing of these is kept while the command is under way: an old publication is large.
     let (desk, limits) = {
         let publication = pass.glance();
-        (ask.house().desks.of(&pass.sale, &publication), *publication.sale.limits())
+        (ask.house().desks.of(&pass.sale, &publication).kept(), *publication.sale.limits())
     };
-    let directory = ask.app().engine.directory();
-    let performance = wish.named().performance_of(&directory, &pass.sale, desk)?;
+    let performance = wish.named().performance_of(&directory, &pass.sale, &desk)?;
     drop(directory);
     let seats = wish.seats(desk.hall(), performance, &limits)?;
     let command = wish.command(pass.place, desk.hall(), performance, seats.clone(), key)?;
     let submitted = ask.submit(&pass.sale, command).await;
     let (as_of, answer) = submitted.map_err(|problem| {
         let newest = pass.sale.publication();
-        in_names(problem, desk.hall(), newest.sale.seats(), &seats)
+        let hall = newest.sale.hall().unwrap_or(desk.hall());
+        in_names(problem, hall, newest.sale.seats(), &seats)
     })?;
     let Answer::Reservation { view, .. } = answer else { unreachable!("a hold is a reservation") };
 
@@ -395,7 +398,8 @@ const ECHOED_CHARS: usize = 64;
 
 /// Names the seats of a problem as people do, and finds others for those that were taken.
 fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wanted: &[SeatIndex]) -> Problem {
-    let number = |seat: &SeatIndex| hall.seats()[seat.at()].number.to_string();
+    let number =
+        |seat: &SeatIndex| hall.seat(*seat).map_or("?".to_owned(), |seat| seat.number.to_string());
     match problem.refusal().cloned() {
         Some(Refusal::SeatTaken { taken }) => {
             let others = alternatives(hall, seats, &taken, wanted.len());
@@ -405,13 +409,13 @@ fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wanted: &[SeatIndex]) 
                 fields.alternatives = Some(others.iter().map(number).collect());
             })
         }
-        Some(Refusal::DuplicateSeat { seat }) => {
+        Some(Refusal::DuplicateSeat { seat } | Refusal::CompanionAlone { seat }) => {
             problem.tell(|fields| fields.seat_number = Some(number(&seat)))
         }
         Some(Refusal::PriceChanged { .. }) => problem.tell(|fields| {
             let price = |seat: &SeatIndex| SeatPrice {
                 seat_number: number(seat),
-                price: hall.seats()[seat.at()].price.0,
+                price: hall.seat(*seat).map_or(0, |seat| seat.price.0),
             };
             fields.seats = Some(wanted.iter().map(price).collect());
         }),

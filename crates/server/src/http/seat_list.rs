@@ -19,7 +19,7 @@ use arc_swap::ArcSwapOption;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use domain::id::SeatIndex;
-use domain::plan::{Hall, HallSeat};
+use domain::plan::{Access, Hall, HallSeat};
 use domain::sale::Sale;
 use domain::seats::{PAGE_SEATS, SeatState, Seats};
 use hyper::body::{Frame, SizeHint};
@@ -69,37 +69,58 @@ pub(super) struct SeatItem<'a> {
     pub(super) grade: &'a str,
     /// The name of its section.
     pub(super) section: &'a str,
+    /// `wheelchair` for a wheelchair place, `companion` for a seat that is held only together with
+    /// one (the plan says which); absent for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("wheelchair"))]
+    pub(super) accessible: Option<&'static str>,
+}
+
+/// What a seat is to people with a wheelchair, in one word.
+pub(super) fn access_word(access: Access) -> &'static str {
+    match access {
+        Access::Wheelchair => "wheelchair",
+        Access::Companion(_) => "companion",
+    }
 }
 
 impl<'a> SeatItem<'a> {
     /// A seat of a hall, as lists show it.
-    pub(super) fn of(hall: &'a Hall, seat: &'a HallSeat) -> Self {
+    pub(super) fn of(hall: &'a Hall, index: SeatIndex) -> Self {
+        let seat = &hall.seats()[index.at()];
         let performance = &hall.plan().performances[usize::from(seat.performance)];
         Self {
             seat_number: &seat.number,
             price: seat.price.0,
             grade: &performance.grades[usize::from(seat.grade)].name,
             section: &performance.sections[usize::from(seat.section)].name,
+            accessible: hall.access(index).map(access_word),
         }
     }
 }
 
-/// What follows the seat's number, for each section and grade: there are few, and many seats.
+/// What follows the seat's number, for each section, grade and word of [`ACCESSIBLE`]: there are
+/// few, and many seats.
 struct Tails {
     texts: Vec<String>,
     grades: usize,
 }
 
+/// What [`SeatItem::accessible`] may say.
+const ACCESSIBLE: [Option<&str>; 3] = [None, Some("wheelchair"), Some("companion")];
+
 impl Tails {
     fn new(hall: &Hall, performance: u16) -> Self {
         let performance = &hall.plan().performances[usize::from(performance)];
         let texts = performance.sections.iter().flat_map(|section| {
-            performance.grades.iter().map(|grade| {
+            let grades = performance.grades.iter();
+            grades.flat_map(|grade| ACCESSIBLE.map(|word| (grade, word))).map(|(grade, word)| {
                 let item = SeatItem {
                     seat_number: "",
                     price: grade.price.0,
                     grade: &grade.name,
                     section: &section.name,
+                    accessible: word,
                 };
                 let item = to_json(&item);
                 let tail = item.strip_prefix(br#"{"seat_number":"""#).expect("its first field");
@@ -109,8 +130,14 @@ impl Tails {
         Self { texts: texts.collect(), grades: performance.grades.len() }
     }
 
-    fn of(&self, seat: &HallSeat) -> &str {
-        &self.texts[usize::from(seat.section) * self.grades + usize::from(seat.grade)]
+    fn of(&self, seat: &HallSeat, access: Option<Access>) -> &str {
+        let word = match access {
+            None => 0,
+            Some(Access::Wheelchair) => 1,
+            Some(Access::Companion(_)) => 2,
+        };
+        let grade = usize::from(seat.section) * self.grades + usize::from(seat.grade);
+        &self.texts[grade * ACCESSIBLE.len() + word]
     }
 }
 
@@ -167,7 +194,7 @@ impl SeatBoard {
                 let seat = &hall.seats()[index.at()];
                 json.extend_from_slice(br#",{"seat_number":"#);
                 serde_json::to_writer(&mut json, &*seat.number).expect("a text is JSON");
-                json.extend_from_slice(self.tails.of(seat).as_bytes());
+                json.extend_from_slice(self.tails.of(seat, hall.access(index)).as_bytes());
             }
         }
         json.into()
@@ -273,6 +300,7 @@ impl HttpBody for ListBody {
 mod tests {
     use axum::body::to_bytes;
     use domain::command::Command;
+    use domain::plan::{Performance, WheelchairPlace};
     use rand::rngs::StdRng;
     use rand::seq::IndexedRandom;
     use rand::{RngExt, SeedableRng};
@@ -285,11 +313,31 @@ mod tests {
         let performances = vec![
             performance("one", "2026-05-01", SMALL),
             performance("two", "2026-05-02", LARGE),
-            performance("three", "2026-05-03", SMALL),
+            with_wheelchair(performance("three", "2026-05-03", SMALL)),
         ];
         let sale = open(performances);
         let hall = sale.hall().unwrap().clone();
         (sale, hall)
+    }
+
+    fn with_wheelchair(mut performance: Performance) -> Performance {
+        let place = WheelchairPlace { place: "B2".into(), companions: vec!["B1".into()] };
+        performance.wheelchair_places = vec![place];
+        performance
+    }
+
+    #[test]
+    fn wheelchair_places_and_their_companions_are_marked() {
+        let (sale, hall) = sale();
+        let list = plainly(&hall, &sale, 2, None);
+        let word = |number: &str| {
+            let seats = list["seats"].as_array().unwrap();
+            let seat = seats.iter().find(|seat| seat["seat_number"] == number).unwrap();
+            seat.get("accessible").cloned()
+        };
+        assert_eq!(word("B1"), Some("companion".into()));
+        assert_eq!(word("B2"), Some("wheelchair".into()));
+        assert_eq!(word("B3"), None);
     }
 
     async fn listed(board: &SeatBoard, list: Arc<SeatList>, section: Option<u16>) -> Value {
@@ -306,7 +354,7 @@ mod tests {
             let of_section = section.is_none_or(|s| hall.seats()[seat.at()].section == s);
             of_section && sale.seats().state(*seat) == SeatState::Free
         });
-        let items = free.map(|seat| SeatItem::of(hall, &hall.seats()[seat.at()]));
+        let items = free.map(|seat| SeatItem::of(hall, seat));
         serde_json::json!({ "seats": items.collect::<Vec<_>>() })
     }
 

@@ -682,7 +682,7 @@ async fn what_is_on_is_listed_and_drawn() {
     let plan = office.get(path, With::default()).await;
     let etag = plan.header("etag").to_owned();
     assert!(etag.starts_with('"') && etag.ends_with('"'), "strong: {etag}");
-    assert_eq!(plan.header("cache-control"), "public, max-age=300");
+    assert_eq!(plan.header("cache-control"), "public, max-age=60");
     let plan = plan.is(200);
     let seat = &plan["sections"][0]["rows"][4]["seats"][14];
     assert_eq!(seat, &json!({ "seat_number": "E15", "grade": "R", "x": 750, "y": 360 }));

@@ -114,6 +114,7 @@ mod tests {
             starts_at: Timestamp(0),
             grades: Vec::new(),
             sections: Vec::new(),
+            wheelchair_places: Vec::new(),
         }
     }
 

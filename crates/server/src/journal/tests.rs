@@ -45,7 +45,7 @@ impl Written {
             "sections": [{ "name": "1층", "rows": "A", "seats": "1-3", "grade": "일반석" }],
             "performances": performances,
         });
-        let file = SaleFile::parse(file.to_string().as_bytes()).expect("a file");
+        let file = SaleFile::from_json(file.to_string().as_bytes()).expect("a file");
         let new = file.schedule(listing().sale).expect("a sale");
         written.execute(Actor::Operator, &Command::Schedule(Box::new(new.schedule)));
         written

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use domain::command::Schedule;
 use domain::id::{
-    EntryIndex, PaymentId, PaymentIndex, ReservationId, ReservationIndex, SeatIndex, VisitIndex,
+    EntryIndex, FileHash, PaymentId, PaymentIndex, ReservationId, ReservationIndex, SeatIndex,
+    VisitIndex,
 };
 use domain::limits::Limits;
 use domain::reservation::EndReason;
@@ -29,6 +31,20 @@ pub(super) enum Told<'s> {
         #[serde(skip_serializing_if = "Option::is_none")]
         closes_at: Option<Utc>,
         limits: BTreeMap<&'static str, u32>,
+        /// The SHA-256 of the file that said so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
+    },
+    Changed {
+        performances: Vec<&'s str>,
+        seats: usize,
+        opens_at: Utc,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        closes_at: Option<Utc>,
+        limits: BTreeMap<&'static str, u32>,
+        /// The SHA-256 of the file that said so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
     },
     Opened,
     Paused,
@@ -175,6 +191,7 @@ impl Teller {
             | Event::Paused
             | Event::Unpaused
             | Event::LimitsChanged { .. }
+            | Event::Changed { .. }
             | Event::SeatsWithheld { .. }
             | Event::SeatsReleased { .. }
             | Event::PlacesExpired { .. } => return false,
@@ -207,13 +224,20 @@ impl Teller {
     fn words<'s>(&self, event: &'s Event, names: &Names<'s>) -> Told<'s> {
         match event {
             Event::Scheduled(schedule) => Told::Scheduled {
-                performances: (schedule.plan.performances.iter())
-                    .map(|performance| performance.id.as_str())
-                    .collect(),
+                performances: performances(schedule),
                 seats: names.0.hall().map_or(0, |hall| hall.seats().len()),
                 opens_at: Utc(schedule.opens_at),
                 closes_at: schedule.closes_at.map(Utc),
                 limits: limits(&schedule.limits),
+                file: file(schedule),
+            },
+            Event::Changed { schedule, .. } => Told::Changed {
+                performances: performances(schedule),
+                seats: names.0.hall().map_or(0, |hall| hall.seats().len()),
+                opens_at: Utc(schedule.opens_at),
+                closes_at: schedule.closes_at.map(Utc),
+                limits: limits(&schedule.limits),
+                file: file(schedule),
             },
             Event::Opened => Told::Opened,
             Event::Paused => Told::Paused,
@@ -307,6 +331,16 @@ impl Teller {
             Event::LineEnded { reason, .. } => Told::LineEnded { reason: reason_word(*reason) },
         }
     }
+}
+
+fn performances(schedule: &Schedule) -> Vec<&str> {
+    schedule.plan.performances.iter().map(|performance| performance.id.as_str()).collect()
+}
+
+/// The file that a schedule came from, as `sha256sum` writes it.
+fn file(schedule: &Schedule) -> Option<String> {
+    let FileHash(hash) = schedule.file?;
+    Some(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn limits(limits: &Limits) -> BTreeMap<&'static str, u32> {

@@ -21,16 +21,16 @@ use domain::plan::Hall;
 use domain::seats::SeatCounts;
 use domain::{Command, Refusal, Sale};
 use engine::{Answer, Publication, Reply, SaleHandle, Warrant};
-use http::StatusCode;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::seats::{NamedSeats, in_names};
 use super::{Ops, json, warrant};
-use crate::http::{Edge, Flaw, Problem, Utc, state_word};
+use crate::http::{Edge, Flaw, Problem, Utc, change_problem, state_word};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
-use crate::sale_file::{SaleFile, SaleFileError};
+use crate::sale_file::{Fault, SaleFile, SaleFileError, read_toml};
 
 /// Bytes of an operator's body, at most: a sale's file is written by hand.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -51,6 +51,8 @@ pub(super) struct AdminCall {
     warrant: Option<Box<Warrant>>,
     /// As the path names it; empty where it names none.
     sale: String,
+    /// Whether the body is said to be TOML, and not JSON.
+    in_toml: bool,
     body: Bytes,
 }
 
@@ -65,6 +67,7 @@ impl FromRequest<Arc<Ops>> for AdminCall {
         let sale = request.extract_parts::<Option<Path<String>>>().await;
         let sale = sale.map_err(|_| refuse(Edge::NotFound.into()))?;
         let sale = sale.map(|Path(sale)| sale).unwrap_or_default();
+        let in_toml = is_toml(request.headers());
         let body = tokio::time::timeout(BODY_WAIT, to_bytes(request.into_body(), BODY_BYTES_MAX));
         let body = match body.await {
             Ok(Ok(body)) => body,
@@ -74,12 +77,18 @@ impl FromRequest<Arc<Ops>> for AdminCall {
             Ok(Err(_)) => return Err(refuse(Flaw::BodyBroken.into())),
             Err(_) => return Err(refuse(Edge::BodyTooSlow { wait_s: BODY_WAIT.as_secs() }.into())),
         };
-        Ok(Self { ops: Arc::clone(ops), language, id, warrant, sale, body })
+        Ok(Self { ops: Arc::clone(ops), language, id, warrant, sale, in_toml, body })
     }
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
     error.source().is_some_and(<dyn Error>::is::<http_body_util::LengthLimitError>)
+}
+
+fn is_toml(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/toml")
 }
 
 fn check_key(request: &Request, ops: &Ops) -> Result<(), Edge> {
@@ -91,8 +100,8 @@ fn check_key(request: &Request, ops: &Ops) -> Result<(), Edge> {
     }
 }
 
-/// `PUT /admin/sales/{sale_id}`: the body is what a sale's file says. A new sale is scheduled; of
-/// one that is there the limits may change, and nothing else.
+/// `PUT /admin/sales/{sale_id}`: the body is what a sale's file says, in JSON or TOML. A new
+/// sale is scheduled; one that is there is changed, as far as it may be.
 pub(super) async fn schedule_sale(call: AdminCall) -> Response {
     call.answer(call.schedule().await)
 }
@@ -192,8 +201,13 @@ impl AdminCall {
         let id = self.sale_id().ok_or_else(|| {
             Flaw::Body("a sale's id in the path is 1 to 64 of a-z, 0-9 and -".to_owned())
         })?;
-        let new = SaleFile::parse(&self.body).map_err(unreadable)?;
-        let new = new.schedule(id.clone()).map_err(unreadable)?;
+        let new = if self.in_toml {
+            let wrong = |fault: Fault| Problem::from(Flaw::Body(fault.to_string()));
+            read_toml(&self.body, id.clone()).map_err(wrong)?
+        } else {
+            let new = SaleFile::from_json(&self.body).map_err(unreadable)?;
+            new.schedule(id.clone()).map_err(unreadable)?
+        };
         let Some(sale) = self.ops.engine.directory().sale(id.as_str()).cloned() else {
             self.ops.engine.add_sale(new, self.id, self.warrant.clone()).await??;
             return Ok((StatusCode::CREATED, Changed::new(&id, None)));
@@ -201,7 +215,11 @@ impl AdminCall {
         let _one_at_a_time = self.ops.changing_limits.lock().await;
         let publication = sale.publication().clone();
         if !is_planned_as(&publication.sale, &new.schedule) {
-            return Err(Refusal::SaleExists.into());
+            let changed = self.ops.engine.change_sale(new, self.id, self.warrant.clone()).await?;
+            let hall = publication.sale.hall().map(|hall| &**hall);
+            changed.map_err(|refusal| change_problem(refusal, hall))?;
+            let as_of = Some(sale.publication().as_of);
+            return Ok((StatusCode::OK, Changed::new(&id, as_of)));
         }
         if *publication.sale.limits() == new.schedule.limits {
             return Ok((StatusCode::OK, Changed::new(&id, Some(publication.as_of))));

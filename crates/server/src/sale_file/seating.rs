@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::id::Name;
-use domain::plan::{Row, SEATS_MAX, Seat, Section};
+use domain::plan::{Row, SEATS_MAX, Seat, Section, WheelchairPlace};
 use serde::Deserialize;
 
+use super::place::Path;
 use super::ranges::names;
-use super::{GradeFile, Path, SaleFileError};
+use super::words::Names;
+use super::{GradeFile, SaleFileError};
 
 /// From one seat to the next, in centimetres.
 const SEAT_PITCH: i32 = 55;
@@ -19,6 +21,10 @@ const SEAT_PITCH: i32 = 55;
 const ROW_PITCH: i32 = 100;
 /// Between sections, and between the stage and the first, in centimetres.
 const AISLE: i32 = 250;
+/// How much farther apart seats are that an aisle runs between, in centimetres.
+const AISLE_OF_SEATS: i32 = 2 * SEAT_PITCH;
+/// How much farther apart rows are that an aisle runs between, in centimetres.
+const AISLE_OF_ROWS: i32 = ROW_PITCH;
 /// The farthest from the stage that a section may be put, in centimetres.
 const FAR: i32 = 100_000;
 
@@ -28,9 +34,9 @@ const FAR: i32 = 100_000;
 pub(super) struct SectionFile {
     name: String,
     /// From the stage backwards: `A-T`.
-    rows: String,
+    rows: Names,
     /// From left to right: `1-40`.
-    seats: String,
+    seats: Names,
     /// How a seat's number is made of `{section}`, `{row}` and `{seat}`.
     #[serde(default = "row_and_seat")]
     seat_number: String,
@@ -41,11 +47,28 @@ pub(super) struct SectionFile {
     grades_of_rows: BTreeMap<String, String>,
     /// Seats that do not exist, by their rows: `{"A-B": "1-4"}`.
     #[serde(default)]
-    except: BTreeMap<String, String>,
+    except: BTreeMap<String, Names>,
     /// Seats withheld from the start, by pool and row: `{"press": {"B": "19-22"}}`.
     #[serde(default)]
-    withheld: BTreeMap<String, BTreeMap<String, String>>,
+    withheld: BTreeMap<String, BTreeMap<String, Names>>,
+    /// Places for wheelchairs, and the seats beside them for those who come along.
+    #[serde(default)]
+    wheelchair: Vec<WheelchairFile>,
+    /// Seats with an aisle to their right.
+    aisles_after: Option<Names>,
+    /// Rows with an aisle behind them.
+    aisles_after_rows: Option<Names>,
     at: Option<At>,
+}
+
+/// A place for a wheelchair.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WheelchairFile {
+    row: Names,
+    place: Names,
+    /// Of the same row.
+    companions: Option<Names>,
 }
 
 /// Where the middle of the first row stands: centimetres to the right of the middle of the stage's
@@ -68,8 +91,8 @@ pub(super) fn sections(
     pools: &[String],
     seats_left: &mut usize,
     path: &Path<'_>,
-) -> Result<Vec<Section>, SaleFileError> {
-    let mut laid_out = Vec::new();
+) -> Result<(Vec<Section>, Vec<WheelchairPlace>), SaleFileError> {
+    let (mut laid_out, mut places) = (Vec::new(), Vec::new());
     let mut behind = AISLE;
     for (number, section) in sections.iter().enumerate() {
         let path = Path::Item(path, "sections", number);
@@ -78,10 +101,11 @@ pub(super) fn sections(
         if !(-FAR..=FAR).contains(&at.x) || !(0..=FAR).contains(&at.y) {
             return Err(Path::Field(&path, "at").is(format!("is over {FAR} cm from the stage")));
         }
-        behind = behind.max(at.y + ROW_PITCH * length(&block.rows) + AISLE);
+        behind = behind.max(at.y + block.depth() + AISLE);
+        places.extend(block.wheelchair_places());
         laid_out.push(Section { name: section.name.as_str().into(), rows: block.lay_out(at) });
     }
-    Ok(laid_out)
+    Ok((laid_out, places))
 }
 
 /// Rows or seats of one section, few enough to be counted here.
@@ -101,6 +125,18 @@ struct Block {
     except: BTreeSet<(usize, usize)>,
     /// By row and seat, for which pool.
     withheld: BTreeMap<(usize, usize), u16>,
+    wheelchairs: Vec<Wheelchair>,
+    /// Seats with an aisle to their right.
+    aisles: BTreeSet<usize>,
+    /// Rows with an aisle behind them.
+    aisles_of_rows: BTreeSet<usize>,
+}
+
+/// A place for a wheelchair; it and its companions as places in the row.
+struct Wheelchair {
+    row: usize,
+    place: usize,
+    companions: Vec<usize>,
 }
 
 impl Block {
@@ -111,8 +147,8 @@ impl Block {
         seats_left: &mut usize,
         path: &Path<'_>,
     ) -> Result<Self, SaleFileError> {
-        let rows = names(&section.rows).map_err(|why| Path::Field(path, "rows").is(why))?;
-        let seats = names(&section.seats).map_err(|why| Path::Field(path, "seats").is(why))?;
+        let rows = names(&section.rows.0).map_err(|why| Path::Field(path, "rows").is(why))?;
+        let seats = names(&section.seats.0).map_err(|why| Path::Field(path, "seats").is(why))?;
         let count = rows.len() * seats.len();
         *seats_left = seats_left.checked_sub(count).ok_or_else(|| {
             Path::Field(path, "rows").is(format!("makes it more than {SEATS_MAX} seats in all"))
@@ -128,6 +164,7 @@ impl Block {
         let mut row_grades = vec![grade; rows.len()];
         let field = Path::Field(path, "grades_of_rows");
         for (which, name) in &section.grades_of_rows {
+            let field = Path::Field(&field, which);
             let grade = grade_of(name, &field)?;
             for row in find_all(which, &rows, "rows", &field)? {
                 row_grades[row] = grade;
@@ -135,7 +172,8 @@ impl Block {
         }
 
         let field = Path::Field(path, "except");
-        let except = find_seats(&section.except, &rows, &seats, &field)?.into_iter().collect();
+        let except: BTreeSet<_> =
+            find_seats(&section.except, &rows, &seats, &field)?.into_iter().collect();
         let mut withheld = BTreeMap::new();
         let field = Path::Field(path, "withheld");
         for (name, which) in &section.withheld {
@@ -144,13 +182,57 @@ impl Block {
             let which = find_seats(which, &rows, &seats, &Path::Field(&field, name))?;
             withheld.extend(which.into_iter().map(|seat| (seat, pool)));
         }
-        let section = section.name.clone();
-        Ok(Self { rows, seats, number, section, grades: row_grades, except, withheld })
+        let mut wheelchairs = Vec::new();
+        for (number, wheelchair) in section.wheelchair.iter().enumerate() {
+            let path = Path::Item(path, "wheelchair", number);
+            wheelchairs.push(Wheelchair::read(wheelchair, &rows, &seats, &except, &path)?);
+        }
+        let aisles = |which: &Option<Names>, all: &[String], kind: &str, field: &str| {
+            let Some(Names(which)) = which else { return Ok(BTreeSet::new()) };
+            let found = find_all(which, all, kind, &Path::Field(path, field))?;
+            Ok(found.into_iter().collect::<BTreeSet<usize>>())
+        };
+        Ok(Self {
+            aisles: aisles(&section.aisles_after, &seats, "seats", "aisles_after")?,
+            aisles_of_rows: aisles(&section.aisles_after_rows, &rows, "rows", "aisles_after_rows")?,
+            rows,
+            seats,
+            number,
+            section: section.name.clone(),
+            grades: row_grades,
+            except,
+            withheld,
+            wheelchairs,
+        })
+    }
+
+    /// From its first row to where the one behind its last would stand, in centimetres.
+    fn depth(&self) -> i32 {
+        let aisles = i32::try_from(self.aisles_of_rows.len()).expect("rows are bounded");
+        ROW_PITCH * length(&self.rows) + AISLE_OF_ROWS * aisles
+    }
+
+    /// From the middle of the first seat to that of the last, in centimetres.
+    fn width(&self) -> i32 {
+        let last = self.seats.len() - 1;
+        let inside = self.aisles.iter().filter(|seat| **seat != last).count();
+        let aisles = i32::try_from(inside).expect("seats are bounded");
+        SEAT_PITCH * (length(&self.seats) - 1) + AISLE_OF_SEATS * aisles
+    }
+
+    fn wheelchair_places(&self) -> impl Iterator<Item = WheelchairPlace> {
+        self.wheelchairs.iter().map(|wheelchair| {
+            let number = |seat: &usize| self.number(&self.rows[wheelchair.row], &self.seats[*seat]);
+            WheelchairPlace {
+                place: number(&wheelchair.place),
+                companions: wheelchair.companions.iter().map(number).collect(),
+            }
+        })
     }
 
     fn lay_out(&self, at: At) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.rows.len());
-        let (mut y, left) = (at.y, at.x - (length(&self.seats) - 1) * SEAT_PITCH / 2);
+        let (mut y, left) = (at.y, at.x - self.width() / 2);
         for (row, row_name) in self.rows.iter().enumerate() {
             let mut x = left;
             let mut seats = Vec::with_capacity(self.seats.len());
@@ -161,9 +243,15 @@ impl Block {
                     seats.push(Seat { number, grade: self.grades[row], x, y, pool });
                 }
                 x += SEAT_PITCH;
+                if self.aisles.contains(&seat) {
+                    x += AISLE_OF_SEATS;
+                }
             }
             rows.push(Row { name: row_name.as_str().into(), seats });
             y += ROW_PITCH;
+            if self.aisles_of_rows.contains(&row) {
+                y += AISLE_OF_ROWS;
+            }
         }
         rows
     }
@@ -176,6 +264,35 @@ impl Block {
             Part::Seat => seat,
         });
         Name::from(parts.collect::<String>())
+    }
+}
+
+impl Wheelchair {
+    fn read(
+        file: &WheelchairFile,
+        rows: &[String],
+        seats: &[String],
+        except: &BTreeSet<(usize, usize)>,
+        path: &Path<'_>,
+    ) -> Result<Self, SaleFileError> {
+        let row = find_one(&file.row.0, rows, "rows", &Path::Field(path, "row"))?;
+        let there = |found: &[usize], field: &Path<'_>| match found
+            .iter()
+            .find(|seat| except.contains(&(row, **seat)))
+        {
+            Some(seat) => Err(field.is(format!("has `{}`, which is an exception", seats[*seat]))),
+            None => Ok(()),
+        };
+        let field = Path::Field(path, "place");
+        let place = find_one(&file.place.0, seats, "seats", &field)?;
+        there(&[place], &field)?;
+        let field = Path::Field(path, "companions");
+        let companions = match &file.companions {
+            Some(Names(names)) => find_all(names, seats, "seats", &field)?,
+            None => Vec::new(),
+        };
+        there(&companions, &field)?;
+        Ok(Self { row, place, companions })
     }
 }
 
@@ -225,17 +342,31 @@ fn find_all(
     wanted.iter().map(find).collect()
 }
 
+/// Which one of `all` a text names.
+fn find_one(
+    text: &str,
+    all: &[String],
+    kind: &str,
+    path: &Path<'_>,
+) -> Result<usize, SaleFileError> {
+    match find_all(text, all, kind, path)?[..] {
+        [one] => Ok(one),
+        _ => Err(path.is(format!("has `{text}`, which is more than one of the {kind}"))),
+    }
+}
+
 /// Which seats are named, as row and seat.
 fn find_seats(
-    named: &BTreeMap<String, String>,
+    named: &BTreeMap<String, Names>,
     rows: &[String],
     seats: &[String],
     path: &Path<'_>,
 ) -> Result<Vec<(usize, usize)>, SaleFileError> {
     let mut found = Vec::new();
-    for (which_rows, which_seats) in named {
-        let which_seats = find_all(which_seats, seats, "seats", path)?;
-        for row in find_all(which_rows, rows, "rows", path)? {
+    for (which_rows, Names(which_seats)) in named {
+        let path = Path::Field(path, which_rows);
+        let which_seats = find_all(which_seats, seats, "seats", &path)?;
+        for row in find_all(which_rows, rows, "rows", &path)? {
             found.extend(which_seats.iter().map(|seat| (row, *seat)));
         }
     }

@@ -1,6 +1,6 @@
 //! Files as organisers write them, and what is said about those that are wrong.
 
-use domain::plan::Hall;
+use domain::plan::{Access, Hall};
 use serde_json::{Value, json};
 
 use super::*;
@@ -10,7 +10,7 @@ fn sale() -> SaleId {
 }
 
 fn read(file: &Value) -> Result<NewSale, SaleFileError> {
-    SaleFile::parse(file.to_string().as_bytes())?.schedule(sale())
+    SaleFile::from_json(file.to_string().as_bytes())?.schedule(sale())
 }
 
 fn spring() -> Value {
@@ -41,10 +41,12 @@ fn spring() -> Value {
 #[test]
 fn the_example_of_the_documentation_can_be_sold() {
     let text = include_str!("../sale_file.rs");
-    let (_, text) = text.split_once("//! ```json\n").expect("the example");
+    let (_, text) = text.split_once("//! ```toml\n").expect("the example");
     let (text, _) = text.split_once("//! ```\n").expect("its end");
     let text = text.replace("//!", "");
-    let new = SaleFile::parse(text.as_bytes()).expect("JSON").schedule(sale()).expect("a sale");
+    let new = read_toml(text.as_bytes(), sale()).expect("a sale");
+    assert_eq!(new.schedule.opens_at, Timestamp(1_777_633_200_000));
+    assert_eq!(new.schedule.plan.performances[0].starts_at, Timestamp(1_781_949_600_000));
     let hall = Hall::build(new.schedule.plan).expect("a plan");
     assert_eq!(hall.seats_of(0).len(), 20 * 40 - 4 - 10);
 }
@@ -112,8 +114,12 @@ fn what_is_wrong_is_named() {
         ("/sections/0/rows", json!("T-A"), "`sections[0].rows` has `T-A`"),
         ("/sections/0/seats", json!("1-2,2"), "`sections[0].seats` has `2` twice"),
         ("/sections/1/grade", json!("VIP"), "`sections[1].grade` has `VIP`"),
-        ("/sections/0/grades_of_rows", json!({ "D": "R" }), "`sections[0].grades_of_rows` has `D`"),
-        ("/sections/0/except", json!({ "A": "5" }), "`sections[0].except` has `5`"),
+        (
+            "/sections/0/grades_of_rows",
+            json!({ "D": "R" }),
+            "`sections[0].grades_of_rows.D` has `D`",
+        ),
+        ("/sections/0/except", json!({ "A": "5" }), "`sections[0].except.A` has `5`"),
         ("/sections/0/withheld", json!({ "vips": {} }), "`sections[0].withheld` has `vips`"),
         ("/sections/1/seat_number", json!("{chair}"), "`sections[1].seat_number` has {chair}"),
         ("/sections/1/at", json!({ "x": 0, "y": -1 }), "`sections[1].at` is over"),
@@ -138,6 +144,199 @@ fn a_plan_too_large_is_refused_before_it_is_laid_out() {
 
 #[test]
 fn what_is_no_json_is_told_with_its_place() {
-    let refusal = SaleFile::parse(b"{\n  \"currency\": KRW\n}").expect_err("not JSON").to_string();
+    let refusal =
+        SaleFile::from_json(b"{\n  \"currency\": KRW\n}").expect_err("not JSON").to_string();
     assert!(refusal.contains("line 2 column"), "{refusal}");
+}
+
+/// A file in TOML that can be sold.
+const CLUB: &str = "\
+time_zone = \"Asia/Seoul\"
+currency = \"KRW\"
+opens_at = 2026-05-01T20:00:00
+title = \"밤\"
+venue = \"클럽\"
+grades = [{ name = \"일반\", price = 50_000 }]
+pools = [\"손님\"]
+
+[[sections]]
+name = \"1층\"
+rows = \"A-C\"
+seats = \"1-6\"
+grade = \"일반\"
+aisles_after = [2, 4]
+aisles_after_rows = \"B\"
+except = { A = [1, 6] }
+withheld = { \"손님\" = { C = 3 } }
+wheelchair = [{ row = \"C\", place = 6, companions = [5] }, { row = \"C\", place = 1 }]
+
+[[performances]]
+id = \"night-1\"
+date = 2026-06-20
+starts_at = 19:30:00
+";
+
+fn club(change: (&str, &str)) -> Result<NewSale, Fault> {
+    assert!(CLUB.contains(change.0), "{}", change.0);
+    read_toml(CLUB.replacen(change.0, change.1, 1).as_bytes(), sale())
+}
+
+#[test]
+fn toml_says_what_json_says() {
+    let json = json!({
+        "time_zone": "Asia/Seoul", "currency": "KRW", "opens_at": "2026-05-01T20:00",
+        "title": "밤", "venue": "클럽", "pools": ["손님"],
+        "grades": [{ "name": "일반", "price": 50_000 }],
+        "sections": [{
+            "name": "1층", "rows": "A-C", "seats": "1-6", "grade": "일반",
+            "aisles_after": "2,4", "aisles_after_rows": "B",
+            "except": { "A": "1,6" }, "withheld": { "손님": { "C": "3" } },
+            "wheelchair": [{ "row": "C", "place": "6", "companions": "5" },
+                { "row": "C", "place": "1" }],
+        }],
+        "performances": [{ "id": "night-1", "date": "2026-06-20", "starts_at": "19:30" }],
+    });
+    let toml = club(("밤", "밤")).expect("a sale");
+    assert_eq!(toml.schedule, read(&json).expect("a sale").schedule);
+}
+
+#[test]
+fn aisles_are_gaps_around_the_same_middle() {
+    let new = club(("밤", "밤")).expect("a sale");
+    let rows = &new.schedule.plan.performances[0].sections[0].rows;
+    let x: Vec<i32> = rows[1].seats.iter().map(|seat| seat.x).collect();
+    assert_eq!(x, [-247, -192, -27, 28, 193, 248]);
+    let y: Vec<i32> = rows.iter().map(|row| row.seats[0].y).collect();
+    assert_eq!(y, [250, 350, 550]);
+}
+
+#[test]
+fn a_wheelchair_place_knows_its_companions() {
+    let new = club(("밤", "밤")).expect("a sale");
+    let places = &new.schedule.plan.performances[0].wheelchair_places;
+    let told: Vec<_> = places
+        .iter()
+        .map(|place| (place.place.to_string(), place.companions.iter().map(ToString::to_string)))
+        .map(|(place, companions)| (place, companions.collect::<Vec<_>>()))
+        .collect();
+    let none: Vec<String> = Vec::new();
+    assert_eq!(told, [("C6".to_owned(), vec!["C5".to_owned()]), ("C1".to_owned(), none)]);
+    Hall::build(new.schedule.plan).expect("a plan that can be sold");
+}
+
+#[test]
+fn what_is_wrong_in_toml_is_told_with_line_and_column() {
+    let table = [
+        // The form.
+        ("currency = \"KRW\"", "currency = KRW", "line 2 column 12: "),
+        ("currency", "curency", "line 2 column 1: unknown field `curency`"),
+        ("price = 50_000", "price = \"50,000\"", "line 6 column "),
+        ("price = 50_000", "price = -1", "line 6 column "),
+        ("venue = \"클럽\"", "", "missing field"),
+        // What the reader refuses.
+        ("Asia/Seoul", "Asia/Atlantis", "line 1 column 13: `time_zone` is not a name"),
+        ("20:00:00", "20:00:00.5+25:00", "line 3 column "),
+        ("rows = \"A-C\"", "rows = \"C-A\"", "line 11 column 8: `sections[0].rows` has `C-A`"),
+        ("[2, 4]", "[2, 7]", "line 14 column 16: `sections[0].aisles_after` has `7`"),
+        ("{ A = [1, 6] }", "{ A = [1, 7] }", "line 16 column 16: `sections[0].except.A` has `7`"),
+        ("place = 6", "place = 9", "line 18 column 36: `sections[0].wheelchair[0].place` has `9`"),
+        ("row = \"C\", place = 1", "row = \"A\", place = 1", "`1`, which is an exception"),
+        ("place = 1", "place = \"1-2\"", "more than one of the seats"),
+        ("date = 2026-06-20", "date = 2026-02-30", "line 22 column "),
+        ("date = 2026-06-20", "date = \"20.6.2026\"", "line 22 column 8: `performances[0].date`"),
+        ("starts_at = 19:30:00", "starts_at = 2026-06-20", "line 23 column 13: `performances[0]"),
+        // What the rules refuse.
+        (
+            "title = ",
+            "closes_at = 2026-05-01T19:00:00\ntitle = ",
+            "line 4 column 13: `closes_at` is",
+        ),
+        ("50_000", "5_000_000_000_000", "line 6 column 34: `grades[0].price` cannot be sold so: "),
+        ("name = \"1층\"", "name = \"\"", "line 10 column 8: `sections[0].name` cannot"),
+        (
+            "seats = \"1-6\"",
+            "seats = \"1-6\"\nseat_number = \"{seat}\"",
+            "line 13 column 15: `sections[0].seat_number` cannot be sold so: Seat 2 is there twice",
+        ),
+        ("{ row = \"C\", place = 1 }", "{ row = \"C\", place = 5 }", "`sections[0]"),
+        ("except = { A = [1, 6] }", "except = { A-C = \"1-6\" }", "`sections"),
+    ];
+    for (from, to, expected) in table {
+        if expected == "missing field" {
+            // Not a field of the sale alone: a performance may have it.
+            let told = club((from, to)).expect_err(to).to_string();
+            assert!(told.contains("`performances[0].venue` is missing"), "{told}");
+            continue;
+        }
+        let told = club((from, to)).expect_err(to).to_string();
+        assert!(told.contains(expected), "{to}: {told}");
+        assert!(told.starts_with("line "), "{to}: {told}");
+        assert!(!told.contains('\n') && !told.ends_with('.'), "{to}: {told}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_so() {
+    let fault = read_toml(b"title = \"ok\"\nvenue = \"\xff\"\n", sale()).expect_err("no text");
+    assert_eq!(fault.to_string(), "line 2 column 10: the file is not text in UTF-8");
+}
+
+/// The seats of each performance, free ones, wheelchair places and companions' seats.
+fn counts(plan: Plan) -> Vec<(usize, usize, usize, usize)> {
+    let hall = Hall::build(plan).expect("a plan");
+    let numbers = (0..).take(hall.plan().performances.len());
+    numbers
+        .map(|number| {
+            let seats = hall.seats_of(number);
+            let free = seats.clone().filter(|seat| hall.seats()[*seat as usize].pool.is_none());
+            let access = hall.accessible().iter().filter(|(seat, _)| seats.contains(&seat.0));
+            let access: Vec<_> = access.map(|(_, access)| *access).collect();
+            let places = access.iter().filter(|access| **access == Access::Wheelchair).count();
+            (seats.len(), free.count(), places, access.len() - places)
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_can_be_sold() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/sales");
+    let mut examples = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("the examples") {
+        let path = entry.expect("an example").path();
+        let id = SaleFileId::of(&path).expect("its name is a sale's");
+        let new = read_file(&path).expect("a file").sale(id.clone());
+        let new = new.unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+        examples.push((id.to_string(), counts(new.schedule.plan)));
+    }
+    examples.sort();
+    let arena = (12_000, 11_900, 4, 4);
+    let theatre = (1_200, 1_190, 4, 6);
+    let expected = [
+        ("arena".to_owned(), vec![arena; 2]),
+        ("club".to_owned(), vec![(300, 296, 2, 2)]),
+        ("theatre".to_owned(), vec![theatre; 3]),
+    ];
+    assert_eq!(examples, expected);
+}
+
+#[test]
+fn a_stadium_of_50_000_seats_is_a_short_file() {
+    let mut text = String::from(
+        "time_zone = \"Asia/Seoul\"\ncurrency = \"KRW\"\nopens_at = 2027-01-01T20:00:00\n\
+         title = \"큰 공연\"\nvenue = \"경기장\"\n\
+         grades = [{ name = \"R\", price = 165_000 }, { name = \"S\", price = 99_000 }]\n\
+         [[performances]]\nid = \"big\"\ndate = 2027-06-01\nstarts_at = 19:00:00\n",
+    );
+    for block in 0..50 {
+        let (x, y) = ((block % 10 - 5) * 3_000, 300 + block / 10 * 3_000);
+        let grade = if block < 20 { "R" } else { "S" };
+        text += &format!(
+            "[[sections]]\nname = \"{block}\"\nrows = \"1-25\"\nseats = \"1-40\"\n\
+             grade = \"{grade}\"\nseat_number = \"{{section}}-{{row}}-{{seat}}\"\n\
+             aisles_after = 20\nat = {{ x = {x}, y = {y} }}\n"
+        );
+    }
+    assert!(text.len() < 10_000);
+    let new = read_toml(text.as_bytes(), sale()).expect("a sale");
+    assert_eq!(counts(new.schedule.plan), [(50_000, 50_000, 0, 0)]);
 }

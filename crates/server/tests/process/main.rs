@@ -21,6 +21,7 @@ mod operators;
 mod outage;
 mod rehearsal;
 mod rush;
+mod sales;
 mod shutdown;
 mod stampede;
 mod traces;

@@ -59,8 +59,10 @@ async fn a_sale_is_scheduled_once_and_its_limits_may_change() {
     assert!(refused["detail"].as_str().is_some_and(|text| text.contains("limits.active_limit")));
     sale["limits"]["active_limit"] = json!(7);
     sale["title"] = json!("Another concert");
-    connection.ask("PUT", path, put(&sale)).await.refused(409, "sale_exists");
-    sale["title"] = json!("음악회");
+    connection.ask("PUT", path, put(&sale)).await.expect(200);
+    sale["opens_at"] = json!("2026-01-02T00:00:00Z");
+    connection.ask("PUT", path, put(&sale)).await.refused(409, "not_changeable");
+    sale["opens_at"] = json!("2026-01-01T00:00:00Z");
     connection.ask("PUT", "/admin/sales/other", put(&sale)).await.refused(409, "sale_exists");
     connection
         .ask("PUT", "/admin/sales/Not%20An%20Id", put(&sale))
@@ -74,7 +76,7 @@ async fn a_sale_is_scheduled_once_and_its_limits_may_change() {
     connection.ask("GET", "/admin/sales/none", ask).await.refused(404, "sale_not_found");
 
     let history = office.history(&["--sale", "small"]).await;
-    assert_eq!(history.names(), ["scheduled", "opened", "limits_changed"]);
+    assert_eq!(history.names(), ["scheduled", "opened", "limits_changed", "changed"]);
     assert!(history.0.iter().all(|line| line["actor"] == "operator"), "{history:?}");
     assert!(history.0.iter().all(|line| line["request"].is_string()), "{history:?}");
 }

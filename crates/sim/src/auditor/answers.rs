@@ -134,6 +134,7 @@ impl Auditor {
                 | Command::Unpause
                 | Command::Close
                 | Command::ChangeLimits(_)
+                | Command::Change(_)
                 | Command::Withhold { .. }
                 | Command::Release { .. },
                 Answer::Done,
@@ -248,6 +249,8 @@ impl Auditor {
             }
             Refusal::DuplicateSeat { seat } => seats_of(command)
                 .is_some_and(|seats| seats.iter().filter(|other| *other == seat).count() > 1),
+            // The simulator's halls have no wheelchair places.
+            Refusal::CompanionAlone { .. } => false,
             Refusal::SeatNotFound => seats_of(command)
                 .is_some_and(|seats| seats.iter().any(|seat| seat.at() >= history.seats.len())),
             Refusal::WrongPerformance => true,
@@ -314,6 +317,8 @@ impl Auditor {
             Refusal::SaleNotFound => history.stage.during(as_of).any(|s| *s == Stage::Nothing),
             Refusal::SaleExists => !during(Stage::Nothing) || as_of > 0,
             Refusal::WrongState
+            | Refusal::NotChangeable { .. }
+            | Refusal::SeatsInUse { .. }
             | Refusal::LimitOutOfRange { .. }
             | Refusal::BadPlan { .. }
             | Refusal::BadSchedule

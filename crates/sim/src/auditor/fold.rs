@@ -3,6 +3,7 @@
 //! One idea: whether an event may follow what has happened, for every kind of event; so it is one
 //! match, in one file.
 
+use domain::command::Schedule;
 use domain::event::Event;
 use domain::id::{EntryIndex, ReservationId, ReservationIndex, SeatIndex, VisitIndex};
 use domain::reservation::EndReason;
@@ -112,6 +113,21 @@ impl History {
                 self.limits = *limits;
                 self.place_ttl_max = self.place_ttl_max.max(limits.place_ttl);
                 self.place_ttls.push((at.0, limits.place_ttl));
+            }
+            Event::Changed { schedule, at } => {
+                self.is_now(*at, *now)?;
+                let limits = schedule.limits;
+                require!(limits.check().is_ok(), "limits", "{limits:?}");
+                let moved = schedule.opens_at.0 != self.opens_at_ms;
+                require!(!moved || stage == Stage::Scheduled, "times", "it opened at another time");
+                // The simulator's operators leave the seats as they are.
+                let prices = prices(schedule);
+                require!(prices == self.prices, "plan", "other seats, or other prices");
+                self.limits = limits;
+                self.place_ttl_max = self.place_ttl_max.max(limits.place_ttl);
+                self.place_ttls.push((at.0, limits.place_ttl));
+                self.opens_at_ms = schedule.opens_at.0;
+                self.closes_at_ms = schedule.closes_at.map(|at| at.0);
             }
             Event::SeatsWithheld { seats, .. } => {
                 self.seats_become(seats, |was| was == SeatOwner::Free, SeatOwner::Withheld, batch)?;
@@ -741,4 +757,15 @@ impl History {
 
 fn seconds(number: u64) -> u32 {
     u32::try_from(number).expect("seconds since 1970 in 32 bits")
+}
+
+/// What each seat costs, in plan order.
+fn prices(schedule: &Schedule) -> Vec<u64> {
+    let mut prices = Vec::new();
+    for performance in &schedule.plan.performances {
+        let rows = performance.sections.iter().flat_map(|section| &section.rows);
+        let seats = rows.flat_map(|row| &row.seats);
+        prices.extend(seats.map(|seat| performance.grades[usize::from(seat.grade)].price.0));
+    }
+    prices
 }

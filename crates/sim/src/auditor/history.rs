@@ -356,6 +356,7 @@ pub(super) fn event_word(event: &Event) -> &'static str {
         Event::Unpaused => "unpaused",
         Event::Closed { .. } => "closed",
         Event::LimitsChanged { .. } => "limits changed",
+        Event::Changed { .. } => "described anew",
         Event::SeatsWithheld { .. } => "seats withheld",
         Event::SeatsReleased { .. } => "seats released",
         Event::Resumed { .. } => "resumed",

@@ -143,10 +143,12 @@ impl Buyer {
         let Some(body) = heard.read_if::<Availability<'_>>(200) else {
             return self.refused(heard, problem, findings);
         };
-        let Some(listed) = body.available_seats else {
+        let Some(mut listed) = body.available_seats else {
             // The turn is over; where the buyer stands now is said elsewhere.
             return self.look_up();
         };
+        // Nobody in the crowd needs a wheelchair place, nor comes along with somebody who does.
+        listed.retain(|seat| seat.accessible.is_none());
         let rounds = rounds + 1;
         if rounds > ROUNDS_MAX {
             return self.leave(None, End::NothingLeft);

@@ -104,7 +104,8 @@ async fn holds(
     let request = Request::get(path).host(&single.host).token(&whose.token).bytes();
     let answer = connection.exchange(&request).await.map_err(|lost| format!("{lost}."))?;
     let listed: Option<Availability<'_>> = serde_json::from_slice(answer.body()).ok();
-    let seats = listed.and_then(|listed| listed.available_seats).unwrap_or_default();
+    let mut seats = listed.and_then(|listed| listed.available_seats).unwrap_or_default();
+    seats.retain(|seat| seat.accessible.is_none());
     if seats.is_empty() {
         return Err("no seat is free.".to_owned());
     }

@@ -79,9 +79,9 @@ fields! {
     line_capacity: u32,
     /// How many seats one reservation may have (`too_many_seats`).
     seats_per_reservation: u32,
-    /// Which seat (`seat_not_found`, `duplicate_seat`).
+    /// Which seat (`seat_not_found`, `duplicate_seat`, `companion_alone`).
     seat_number: String,
-    /// Which of the seats are taken (`seat_taken`, `seat_not_free`).
+    /// Which of the seats are taken (`seat_taken`, `seat_not_free`, `seats_in_use`).
     taken: Vec<String>,
     /// As many free seats of the same grade near by, if there are so many (`seat_taken`).
     alternatives: Vec<String>,
@@ -199,6 +199,7 @@ impl Fields {
             | Refusal::UnknownPlace
             | Refusal::NoSeats
             | Refusal::DuplicateSeat { .. }
+            | Refusal::CompanionAlone { .. }
             | Refusal::SeatNotFound
             | Refusal::PerformanceRequired
             | Refusal::WrongPerformance
@@ -210,6 +211,8 @@ impl Fields {
             | Refusal::SaleNotFound
             | Refusal::SaleExists
             | Refusal::WrongState
+            | Refusal::NotChangeable { .. }
+            | Refusal::SeatsInUse { .. }
             | Refusal::BadPlan { .. }
             | Refusal::BadSchedule
             | Refusal::SeatNotFree { .. }

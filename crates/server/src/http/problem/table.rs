@@ -153,6 +153,20 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                 say!(l, "같은 좌석을 두 번 선택했습니다: {seat}", "A seat was named twice: {seat}")
             )
         }
+        Refusal::CompanionAlone { .. } => {
+            let seat = fields.seat_number.as_deref().unwrap_or("?");
+            row!(
+                l,
+                UNPROCESSABLE_ENTITY,
+                "동반자석은 휠체어석과 함께 예매해야 합니다",
+                "A companion's seat goes with its wheelchair place",
+                say!(
+                    l,
+                    "{seat} 좌석은 동반자석이므로 휠체어석과 같은 예매에 있어야 합니다.",
+                    "Seat {seat} is a companion's and is held only together with its wheelchair place."
+                )
+            )
+        }
         Refusal::SeatNotFound => {
             let seat = fields.seat_number.as_deref().unwrap_or("?");
             row!(
@@ -328,6 +342,29 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                     l,
                     "현재 상태에서는 할 수 없는 요청입니다.",
                     "That cannot be done in the present state."
+                )
+            )
+        }
+        Refusal::NotChangeable { field } => {
+            row!(
+                l,
+                CONFLICT,
+                "더 이상 바꿀 수 없습니다",
+                "That can no longer change",
+                not_changeable(field, l)
+            )
+        }
+        Refusal::SeatsInUse { .. } => {
+            let taken = fields.taken.as_ref().map_or("?".to_owned(), |taken| taken.join(", "));
+            row!(
+                l,
+                CONFLICT,
+                "선점되거나 판매된 좌석입니다",
+                "Seats are held or sold",
+                say!(
+                    l,
+                    "선점되었거나 판매된 좌석이 달라집니다: {taken}. 아무것도 바뀌지 않았습니다.",
+                    "The change would touch seats that are held or sold: {taken}. Nothing was changed."
                 )
             )
         }
@@ -702,7 +739,41 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
     }
 }
 
-fn bad_plan(error: &PlanError, l: Language) -> String {
+/// What of a sale stays as it is, as sentences.
+fn not_changeable(field: &str, l: Language) -> String {
+    let why = match field {
+        "sections" => say!(
+            l,
+            "첫 구매자가 입장한 뒤에는 좌석을 더하거나 빼거나 번호를 바꿀 수 없습니다.",
+            "Once the first buyer was let in, no seat is added, removed or given another number."
+        ),
+        "performances" => say!(
+            l,
+            "공연은 목록의 끝에 더할 수만 있습니다.",
+            "Performances can only be added, at the end of the list."
+        ),
+        "pools" => say!(
+            l,
+            "첫 구매자가 입장한 뒤에는 좌석 구분을 목록의 끝에 더할 수만 있습니다.",
+            "Once the first buyer was let in, pools can only be added, at the end of the list."
+        ),
+        "opens_at" => say!(
+            l,
+            "예매가 시작된 뒤에는 시작 시각을 바꿀 수 없습니다.",
+            "The sale has opened, so `opens_at` can no longer be another."
+        ),
+        _ => say!(
+            l,
+            "{field} 항목은 더 이상 바꿀 수 없습니다.",
+            "`{field}` can no longer be changed."
+        ),
+    };
+    let nothing = say!(l, "아무것도 바뀌지 않았습니다.", "Nothing was changed.");
+    format!("{why} {nothing}")
+}
+
+/// Why a plan cannot be sold, as a sentence.
+pub(crate) fn bad_plan(error: &PlanError, l: Language) -> String {
     match error {
         PlanError::PerformanceCount => say!(
             l,
@@ -741,6 +812,16 @@ fn bad_plan(error: &PlanError, l: Language) -> String {
             l,
             "이름은 1~{NAME_MAX}바이트여야 합니다: {name:?}",
             "A name has 1 to {NAME_MAX} bytes: {name:?}"
+        ),
+        PlanError::UnknownPlace(seat) => say!(
+            l,
+            "휠체어석이나 동반자석으로 적힌 {seat} 좌석이 없습니다.",
+            "Seat {seat} of a wheelchair place does not exist."
+        ),
+        PlanError::PlaceTwice(seat) => say!(
+            l,
+            "{seat} 좌석이 휠체어석이나 동반자석으로 두 번 적혀 있습니다.",
+            "Seat {seat} is a wheelchair place or a companion's seat twice."
         ),
         PlanError::TooMany => {
             say!(l, "구역이나 등급이 너무 많습니다.", "There are too many sections or grades.")

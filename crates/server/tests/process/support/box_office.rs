@@ -142,6 +142,16 @@ impl BoxOffice {
         self.child.id().expect("it runs")
     }
 
+    /// Tells it that the sales' files are to be read again.
+    pub(crate) async fn hang_up(&self) {
+        self.signal("HUP").await;
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.closed.log()
+    }
+
     /// Waits for its end.
     pub(crate) async fn end(mut self) -> (ExitStatus, Closed) {
         let end = tokio::time::timeout(PATIENCE, self.child.wait()).await;
