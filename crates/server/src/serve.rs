@@ -9,6 +9,7 @@ mod aside;
 mod client_address;
 mod listener;
 mod progress;
+mod unread;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -178,7 +178,7 @@ async fn answer<Arguments>(
     let request_id = ShortId::from(id);
     let asked = tracing::enabled!(Level::DEBUG)
         .then(|| (parts.method.clone(), parts.uri.path().to_owned()));
-    let came_at = house.app.engine.now();
+    let came_at = house.app.engine.at(watch);
     let begun = tracer.as_ref().and_then(|tracer| tracer.begin(&parts.headers));
 
     let ask = Ask { house, parts, language, id, came_at };

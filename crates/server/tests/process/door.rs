@@ -159,6 +159,38 @@ async fn a_body_that_is_too_large_is_refused_before_it_has_come() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http_is_told_so_as_a_problem() {
+    let office = BoxOffice::open(Options::default()).await;
+    // They do not even come to their end.
+    let long = "x".repeat(66_000);
+    let many = "X-Many: 1\r\n".repeat(101);
+    let table = [
+        ("HELLO\r\n\r\n".to_owned(), 400, "malformed_request"),
+        ("GET /healthz HTTP/1.1\r\nHost x\r\n\r\n".to_owned(), 400, "malformed_request"),
+        (format!("GET /{long}"), 431, "head_too_large"),
+        (format!("GET /healthz HTTP/1.1\r\nX-Long: {long}"), 431, "head_too_large"),
+        (format!("GET /healthz HTTP/1.1\r\n{many}\r\n"), 431, "head_too_large"),
+    ];
+    for addr in [office.public, office.operators] {
+        for (request, status, code) in &table {
+            let mut wire = Wire::to(addr).await;
+            wire.write(request).await;
+            let answer = wire.rest().await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{code}: {answer}");
+            assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n"), "{answer}");
+            let told = problem(&answer);
+            assert_eq!((&told["code"], &told["status"]), (&json!(code), &json!(status)));
+        }
+    }
+    // On a connection that was well until then, too.
+    let mut wire = Wire::to(office.public).await;
+    assert!(wire.write(GET).await);
+    assert!(wire.answer(PATIENCE).await.expect("an answer").starts_with("HTTP/1.1 200"));
+    assert!(wire.write("HELLO\r\n\r\n").await);
+    assert_eq!(problem(&wire.rest().await)["code"], "malformed_request");
+}
+
 /// Joins with this `X-Forwarded-For`; the status.
 async fn join_from(office: &BoxOffice, forwarded_for: &str) -> (u16, Value) {
     let headers = vec![("x-forwarded-for", forwarded_for), ("accept-language", "en")];

@@ -495,6 +495,19 @@ fn of_edge(edge: &Edge, fields: &Fields, l: Language) -> Row {
                 )
             )
         }
+        Edge::HeadTooLarge { bytes_max } => {
+            row!(
+                l,
+                REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "머리글이 너무 큽니다",
+                "The head is too large",
+                say!(
+                    l,
+                    "주소와 머리글은 모두 최대 {bytes_max}바이트, 머리글은 100개까지입니다.",
+                    "Address and headers have at most {bytes_max} bytes in all, in at most 100 headers."
+                )
+            )
+        }
         Edge::BodyTooSlow { wait_s } => {
             row!(
                 l,
@@ -649,6 +662,11 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
             l,
             "본문이 이 요청에 맞는 JSON이 아닙니다: {why}",
             "The body is not the JSON that is expected: {why}"
+        ),
+        Flaw::Head => say!(
+            l,
+            "HTTP/1.1 요청이 아니거나, 요청 줄이나 머리글이 올바르지 않습니다.",
+            "It is not a request of HTTP/1.1, or its first line or a header is wrong."
         ),
         Flaw::BodyMissing => say!(l, "JSON 본문이 필요합니다.", "A body in JSON is needed."),
         Flaw::BodyBroken => {
