@@ -206,6 +206,8 @@ impl Opened {
             engine: Arc::clone(&engine),
             keyring,
             token_ttl_s: options.token_ttl,
+            append_wait_s: options.append_wait_max,
+            payments_in_flight: options.payments_in_flight,
             body_wait: idle,
             join_limit: JoinLimit {
                 per_second: options.joins_per_address,

@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Ask, BoxOffice, Connection, HASTE, Options, PATIENCE, small_sale};
+use crate::support::{
+    Ask, BoxOffice, Connection, HASTE, Options, PATIENCE, reservation_id, small_sale, until,
+};
 
 /// A connection on which bytes are written as they stand here.
 struct Wire(TcpStream);
@@ -249,6 +251,34 @@ async fn nobody_is_believed_who_is_not_a_trusted_proxy() {
     office.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
     // It is this machine whatever it says, and this machine is not counted.
     assert_eq!(joins(&office, "203.0.113.7", 20).await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_payment_too_many_is_told_the_limit() {
+    let office = BoxOffice::open(Options::words(&["--payments-in-flight", "1"])).await;
+    office.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
+    let (mut slow, mut other) = (office.buyer(), office.buyer());
+    let mut reservations = Vec::new();
+    for (buyer, seat) in [(&mut slow, "A1"), (&mut other, "A2")] {
+        buyer.join(None).await.expect(201);
+        reservations.push(reservation_id(&buyer.hold(seat).await.expect(201)));
+    }
+    let (paid, refused) = tokio::join!(slow.pay(&reservations[0], "tok_slow"), async {
+        until("the first one to be under way", async || {
+            let begun = metric(&office, "maepyo_payments_total{sale=\"small\",outcome=\"begun\"}");
+            (begun.await > 0.0).then_some(())
+        })
+        .await;
+        other.pay(&reservations[1], "tok_ok").await
+    });
+    paid.expect(200);
+    let refused = refused.refused(503, "overloaded");
+    assert_eq!((&refused["limit"], &refused["max"]), (&json!("payments_in_flight"), &json!(1)));
+    other.pay(&reservations[1], "tok_ok").await.expect(200);
+    assert_eq!(
+        metric(&office, "maepyo_sheds_total{priority=\"payment\"}").await.to_bits(),
+        1_f64.to_bits()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,8 +109,8 @@ fields! {
     expires_in_ms: u64,
     /// What time it is here; beside every deadline.
     server_time: Utc,
-    /// Which limit (`limit_out_of_range`), or which was met (`rate_limited`, `body_too_slow`, `head_too_large`, and
-    /// `overloaded` where it is one of the door).
+    /// Which limit (`limit_out_of_range`), or which was met (`rate_limited`, `body_too_slow`, `head_too_large`,
+    /// `outcome_unknown`, and `overloaded` where it is one of the door).
     limit: &'static str,
     /// The least that it may be (`limit_out_of_range`).
     min: u32,

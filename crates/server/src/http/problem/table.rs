@@ -433,11 +433,20 @@ fn of_failure(failure: Failure, fields: &Fields, l: Language) -> Row {
                 SERVICE_UNAVAILABLE,
                 "결과를 알 수 없습니다",
                 "The outcome is not known",
-                say!(
-                    l,
-                    "같은 Idempotency-Key로 다시 요청하면 결과를 알 수 있습니다.",
-                    "It may have been done or not. Repeat it with the same Idempotency-Key to know."
-                )
+                match fields.max {
+                    Some(seconds) => say!(
+                        l,
+                        "{seconds}초 안에 저장되지 않았습니다. 같은 Idempotency-Key로 다시 요청하면 결과를 \
+                         알 수 있습니다.",
+                        "It was not written within {seconds} seconds, and may have been done or not. \
+                         Repeat it with the same Idempotency-Key to know."
+                    ),
+                    None => say!(
+                        l,
+                        "같은 Idempotency-Key로 다시 요청하면 결과를 알 수 있습니다.",
+                        "It may have been done or not. Repeat it with the same Idempotency-Key to know."
+                    ),
+                }
             )
         }
     }
