@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn an_account_is_found_by_its_number() {
         let accounts =
-            "root:x:0:0:root:/root:/bin/sh\n\n:x:7:7\nkim:x:1000:1000::/home/kim:/bin/sh\n";
+            "root:x:0:0:root:/nowhere:/bin/sh\n\n:x:7:7\nkim:x:1000:1000::/nowhere:/bin/sh\n";
         assert_eq!(account(accounts, 0).as_deref(), Some("root"));
         assert_eq!(account(accounts, 1000).as_deref(), Some("kim"));
         for nobody in [1, 7, 100] {
