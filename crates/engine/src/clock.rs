@@ -87,6 +87,12 @@ impl Clock {
         Timestamp(self.segment.load().at(Instant::now()) / 1000)
     }
 
+    /// Node time when a stopwatch began.
+    #[must_use]
+    pub fn at(&self, watch: Stopwatch) -> Timestamp {
+        Timestamp(self.segment.load().at(watch.0) / 1000)
+    }
+
     /// Slews towards the store's clock. To be called by one thread, every few seconds.
     pub fn steer(&self, store: Timestamp) {
         self.steer_at(Instant::now(), store);

@@ -21,7 +21,7 @@ use domain::{Command, Refusal};
 use store::Journal;
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::directory::Directory;
 use crate::handle::{Publication, SaleHandle};
 use crate::meters::{Asked, CommandOutcome, Meters};
@@ -117,6 +117,12 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Node time when a stopwatch began: of two questions for the time one is saved.
+    #[must_use]
+    pub fn at(&self, watch: Stopwatch) -> Timestamp {
+        self.shared.clock.at(watch)
     }
 
     /// Which sales and performances there are.

@@ -20,6 +20,10 @@ pub(crate) struct App {
     pub(crate) epoch: u64,
     /// How long a queue token is valid, in seconds.
     pub(crate) token_ttl_s: u64,
+    /// How many seconds a request waits for its place on disk.
+    pub(crate) append_wait_s: u64,
+    /// Payments at the provider at a time, for each sale.
+    pub(crate) payments_in_flight: u32,
     /// How long a body may take to come.
     pub(crate) body_wait: Duration,
     /// How often one address may join.

@@ -112,3 +112,23 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (status, headers, body).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    /// The page for operators is written by hand; that no call is missing from it is checked here.
+    #[test]
+    fn every_call_stands_on_the_operators_page() {
+        let page = include_str!("../../../docs/operators.md");
+        let routes: Vec<&str> =
+            include_str!("ops.rs").lines().filter(|line| line.contains(".route(\"/")).collect();
+        assert!(routes.len() >= 12, "{routes:?}");
+        for route in routes {
+            let path = route.split('"').nth(1).expect("a path");
+            let verbs = ["get", "put", "post", "patch"];
+            for verb in verbs.into_iter().filter(|verb| route.contains(&format!("{verb}("))) {
+                let call = format!("`{} {path}`", verb.to_uppercase());
+                assert!(page.contains(&call), "{call}");
+            }
+        }
+    }
+}

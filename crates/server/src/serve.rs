@@ -10,6 +10,7 @@ mod client_address;
 mod listener;
 mod progress;
 mod sales_dir;
+mod unread;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -221,6 +222,8 @@ impl Opened {
             engine: Arc::clone(&engine),
             keyring,
             token_ttl_s: options.token_ttl,
+            append_wait_s: options.append_wait_max,
+            payments_in_flight: options.payments_in_flight,
             body_wait: idle,
             join_limit: JoinLimit {
                 per_second: options.joins_per_address,

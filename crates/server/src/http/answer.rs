@@ -26,7 +26,7 @@ pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Bytes of a usual body: the first allocation is the only one.
 const USUAL_BYTES: usize = 1024;
 /// Headers of an answer, those that hyper adds included.
-const USUAL_HEADERS: usize = 12;
+pub(super) const USUAL_HEADERS: usize = 12;
 
 /// A body in JSON.
 pub(super) fn to_json(body: &impl Serialize) -> Vec<u8> {

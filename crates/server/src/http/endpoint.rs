@@ -18,7 +18,7 @@ use axum::response::Response;
 use domain::Command;
 use domain::time::Timestamp;
 use engine::clock::Stopwatch;
-use engine::{Instrument, SaleHandle};
+use engine::{Failure, Instrument, SaleHandle};
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LANGUAGE, Entry, VARY};
 use http::request::Parts;
@@ -84,8 +84,25 @@ impl Ask {
         instrument: Option<Instrument>,
     ) -> Result<(u64, engine::Answer), Problem> {
         let request = engine::Request::buyer(command, self.id, instrument);
-        let reply = self.app().engine.submit(sale, request).await?;
+        let pays = matches!(request.command, Command::BeginPayment { .. });
+        let reply = self.app().engine.submit(sale, request).await;
+        let reply = reply.map_err(|failure| self.in_limits(failure, pays))?;
         Ok((reply.as_of, reply.answer?))
+    }
+
+    /// Why this node could not, with the limit that was met, where one was.
+    fn in_limits(&self, failure: Failure, pays: bool) -> Problem {
+        let app = self.app();
+        match failure {
+            Failure::OutcomeUnknown => {
+                let max = u32::try_from(app.append_wait_s).unwrap_or(u32::MAX);
+                Problem::from(failure).met("append_wait_max", max)
+            }
+            Failure::Overloaded if pays => {
+                Problem::from(failure).met("payments_in_flight", app.payments_in_flight)
+            }
+            Failure::Overloaded | Failure::Unavailable => failure.into(),
+        }
     }
 
     /// What is prepared for all requests.
@@ -178,7 +195,7 @@ async fn answer<Arguments>(
     let request_id = ShortId::from(id);
     let asked = tracing::enabled!(Level::DEBUG)
         .then(|| (parts.method.clone(), parts.uri.path().to_owned()));
-    let came_at = house.app.engine.now();
+    let came_at = house.app.engine.at(watch);
     let begun = tracer.as_ref().and_then(|tracer| tracer.begin(&parts.headers));
 
     let ask = Ask { house, parts, language, id, came_at };

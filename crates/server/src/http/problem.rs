@@ -14,10 +14,12 @@ use domain::id::SeatIndex;
 use domain::money::Currency;
 use domain::plan::Hall;
 use engine::Failure;
-use http::header::{CONTENT_LANGUAGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::answer::{self, Extend, NO_STORE, PROBLEM_JSON, REQUEST_ID, ascii, to_json};
+use super::answer::{NO_STORE, PROBLEM_JSON, REQUEST_ID, USUAL_HEADERS, ascii, to_json};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
 
@@ -61,6 +63,11 @@ pub(crate) enum Edge {
         /// What it may have at most.
         bytes_max: usize,
     },
+    /// The head of the request is larger than its limit.
+    HeadTooLarge {
+        /// What it may have at most.
+        bytes_max: usize,
+    },
     /// The body did not come in time.
     BodyTooSlow {
         /// Seconds that it may take at most.
@@ -98,6 +105,8 @@ pub(crate) enum Edge {
 /// What is wrong with a request that cannot be read.
 #[derive(Clone, Debug)]
 pub(crate) enum Flaw {
+    /// It is not HTTP, or not as it has to be.
+    Head,
     /// The body is not the JSON that is expected; in the parser's words.
     Body(String),
     /// A body is required.
@@ -132,6 +141,7 @@ impl Edge {
             Self::IdempotencyKeyWeak => "idempotency_key_weak",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge { .. } => "body_too_large",
+            Self::HeadTooLarge { .. } => "head_too_large",
             Self::BodyTooSlow { .. } => "body_too_slow",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -235,6 +245,19 @@ impl Problem {
 
     /// The answer to the request `request_id`.
     pub(crate) fn respond(self, language: Language, request_id: ShortId) -> Response {
+        let (status, headers, body) = self.into_parts(language, request_id);
+        let mut response = Response::new(body.into());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// The answer to the request `request_id`, in its parts; what its length is, is not among them.
+    pub(crate) fn into_parts(
+        self,
+        language: Language,
+        request_id: ShortId,
+    ) -> (StatusCode, HeaderMap, Vec<u8>) {
         let Told { cause, fields } = *self.0;
         let row = cause.row(&fields, language);
         let body = to_json(&ProblemBody {
@@ -246,19 +269,21 @@ impl Problem {
             request_id,
             fields,
         });
-        let mut response = answer::bytes(row.status, PROBLEM_JSON, NO_STORE, body.into())
-            .with(CONTENT_LANGUAGE, HeaderValue::from_static(language.content_language()))
-            .with(VARY, HeaderValue::from_static("accept-language"))
-            .with(REQUEST_ID, ascii(request_id.as_str().to_owned()));
+        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.content_language()));
+        headers.insert(VARY, HeaderValue::from_static("accept-language"));
+        headers.insert(REQUEST_ID, ascii(request_id.as_str().to_owned()));
         if let Some(seconds) = cause.retry_after_s() {
             // To the next whole second, for the header knows no others.
             let seconds = (Ids.jittered_ms(seconds * 1000) + 500) / 1000;
-            response = response.with(RETRY_AFTER, seconds.into());
+            headers.insert(RETRY_AFTER, seconds.into());
         }
-        match cause.challenge() {
-            Some(challenge) => response.with(WWW_AUTHENTICATE, challenge),
-            None => response,
+        if let Some(challenge) = cause.challenge() {
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
+        (row.status, headers, body)
     }
 }
 

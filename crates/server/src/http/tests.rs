@@ -132,6 +132,8 @@ impl Office {
             keyring,
             epoch,
             token_ttl_s: 300,
+            append_wait_s: 10,
+            payments_in_flight: 1_000,
             body_wait: Duration::from_secs(30),
             join_limit: JoinLimit::default(),
             tracer: None,

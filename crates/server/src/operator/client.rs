@@ -46,9 +46,7 @@ pub(super) struct Word {
 impl Word {
     /// Who makes a change, and why.
     pub(super) fn of(options: &WordOptions) -> Result<Self, Stop> {
-        let login = ["LOGNAME", "USER"].into_iter().filter_map(std::env::var_os);
-        let mut login = login.filter_map(|name| OsString::into_string(name).ok());
-        let by = options.by.clone().or_else(|| login.find(|name| !name.is_empty()));
+        let by = options.by.clone().or_else(login);
         let by = by.ok_or_else(|| {
             Stop::wrong("who makes the change? There is no login name: say --by NAME.")
         })?;
@@ -60,6 +58,24 @@ impl Word {
                 .transpose()?,
         })
     }
+}
+
+/// The login name: what the session says, or else the list of accounts.
+fn login() -> Option<String> {
+    let said = ["LOGNAME", "USER"].into_iter().filter_map(std::env::var_os);
+    let mut said = said.filter_map(|name| OsString::into_string(name).ok());
+    said.find(|name| !name.is_empty()).or_else(|| {
+        let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+        account(&accounts, rustix::process::getuid().as_raw())
+    })
+}
+
+/// The name of an account, from lines like `kim:x:1000:…`.
+fn account(accounts: &str, user: u32) -> Option<String> {
+    let user = user.to_string();
+    let mut lines = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let found = lines.find(|fields| fields.get(2) == Some(&user.as_str()))?;
+    found.first().filter(|name| !name.is_empty()).map(ToString::to_string)
 }
 
 fn value(option: &str, text: &str, bytes_max: usize) -> Result<HeaderValue, Stop> {
@@ -177,4 +193,20 @@ fn refused(problem: &Value) -> Stop {
     let text = |name: &str| problem[name].as_str().unwrap_or_default();
     let detail = text("detail").trim_end_matches('.');
     Stop::failed(format!("{detail} ({}).", text("code")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::account;
+
+    #[test]
+    fn an_account_is_found_by_its_number() {
+        let accounts =
+            "root:x:0:0:root:/nowhere:/bin/sh\n\n:x:7:7\nkim:x:1000:1000::/nowhere:/bin/sh\n";
+        assert_eq!(account(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(account(accounts, 1000).as_deref(), Some("kim"));
+        for nobody in [1, 7, 100] {
+            assert_eq!(account(accounts, nobody), None, "{nobody}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ use tower::Service;
 use super::aside::Aside;
 use super::client_address::{self, Network};
 use super::progress::{Counted, Progress, Strikes};
+use super::unread::HEAD_BYTES_MAX;
 use crate::http::{ClientAddress, HttpMeters, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
@@ -44,7 +45,7 @@ const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long accepting rests after an error that concerns more than one connection.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The most that one connection keeps of what was read and not understood, or not yet written.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
+const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX;
 /// File descriptors that buyers' connections leave to everything else, operators' among them.
 const DESCRIPTORS_KEPT: u32 = 512;
 

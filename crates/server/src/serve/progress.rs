@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::unread;
+
 /// Looks taken during the time for which nothing may move.
 const LOOKS: u32 = 3;
 /// A request may be on our side for this many times as long; every call's own bounds are shorter.
@@ -83,16 +85,51 @@ impl Strikes {
     }
 }
 
-/// A stream that counts when something was written to it.
+/// A stream that counts when something was written to it, and writes a problem instead of what hyper
+/// says to a request that it cannot read.
 #[derive(Debug)]
 pub(super) struct Counted<S> {
     stream: S,
     progress: Arc<Progress>,
+    /// What is being written instead of something else.
+    instead: Option<Instead>,
+}
+
+#[derive(Debug)]
+struct Instead {
+    bytes: Vec<u8>,
+    written: usize,
+    /// Bytes that it stands for.
+    stands_for: usize,
 }
 
 impl<S> Counted<S> {
     pub(super) fn new(stream: S, progress: Arc<Progress>) -> Self {
-        Self { stream, progress }
+        Self { stream, progress, instead: None }
+    }
+
+    /// Writes to the end what is written instead of something else.
+    fn poll_instead(
+        &mut self,
+        mut instead: Instead,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        while instead.written < instead.bytes.len() {
+            let rest = &instead.bytes[instead.written..];
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => instead.written += written,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.instead = Some(instead);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.wrote(Poll::Ready(Ok(instead.stands_for)))
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -119,6 +156,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(instead) = self.instead.take() {
+            return self.poll_instead(instead, context);
+        }
+        if let Some(problem) = unread::instead(bytes) {
+            let instead = Instead { bytes: problem, written: 0, stands_for: bytes.len() };
+            return self.poll_instead(instead, context);
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(written)
     }
@@ -130,6 +174,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     ) -> Poll<io::Result<usize>> {
         // Head and body of a usual answer: the kernel takes one piece sooner than two, by more than
         // copying them costs.
+        if let [one] = pieces {
+            return self.poll_write(context, one);
+        }
         let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
         if pieces.len() > 1 && bytes <= JOINED_BYTES_MAX {
             let mut joined = [0; JOINED_BYTES_MAX];
@@ -187,6 +234,27 @@ mod tests {
             assert!(!strikes.next(&progress).await);
         }
         assert!(strikes.next(&progress).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_problem_is_written_whole_instead_of_a_bare_head() {
+        // So narrow that it takes many turns.
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut counted = Counted::new(ours, Arc::default());
+        let reading = tokio::spawn(async move {
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).await.expect("text");
+            text
+        });
+        let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        counted.write_all(bare).await.expect("a duplex stream");
+        counted.write_all(b"what comes after").await.expect("a duplex stream");
+        drop(counted);
+        let text = reading.await.expect("it is read");
+        let (head, rest) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+        let body = rest.strip_suffix("what comes after").expect("what comes after");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Ask, BoxOffice, Connection, HASTE, Options, PATIENCE, small_sale};
+use crate::support::{
+    Ask, BoxOffice, Connection, HASTE, Options, PATIENCE, reservation_id, small_sale, until,
+};
 
 /// A connection on which bytes are written as they stand here.
 struct Wire(TcpStream);
@@ -159,6 +161,38 @@ async fn a_body_that_is_too_large_is_refused_before_it_has_come() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http_is_told_so_as_a_problem() {
+    let office = BoxOffice::open(Options::default()).await;
+    // They do not even come to their end.
+    let long = "x".repeat(66_000);
+    let many = "X-Many: 1\r\n".repeat(101);
+    let table = [
+        ("HELLO\r\n\r\n".to_owned(), 400, "malformed_request"),
+        ("GET /healthz HTTP/1.1\r\nHost x\r\n\r\n".to_owned(), 400, "malformed_request"),
+        (format!("GET /{long}"), 431, "head_too_large"),
+        (format!("GET /healthz HTTP/1.1\r\nX-Long: {long}"), 431, "head_too_large"),
+        (format!("GET /healthz HTTP/1.1\r\n{many}\r\n"), 431, "head_too_large"),
+    ];
+    for addr in [office.public, office.operators] {
+        for (request, status, code) in &table {
+            let mut wire = Wire::to(addr).await;
+            wire.write(request).await;
+            let answer = wire.rest().await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{code}: {answer}");
+            assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n"), "{answer}");
+            let told = problem(&answer);
+            assert_eq!((&told["code"], &told["status"]), (&json!(code), &json!(status)));
+        }
+    }
+    // On a connection that was well until then, too.
+    let mut wire = Wire::to(office.public).await;
+    assert!(wire.write(GET).await);
+    assert!(wire.answer(PATIENCE).await.expect("an answer").starts_with("HTTP/1.1 200"));
+    assert!(wire.write("HELLO\r\n\r\n").await);
+    assert_eq!(problem(&wire.rest().await)["code"], "malformed_request");
+}
+
 /// Joins with this `X-Forwarded-For`; the status.
 async fn join_from(office: &BoxOffice, forwarded_for: &str) -> (u16, Value) {
     let headers = vec![("x-forwarded-for", forwarded_for), ("accept-language", "en")];
@@ -217,6 +251,34 @@ async fn nobody_is_believed_who_is_not_a_trusted_proxy() {
     office.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
     // It is this machine whatever it says, and this machine is not counted.
     assert_eq!(joins(&office, "203.0.113.7", 20).await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_payment_too_many_is_told_the_limit() {
+    let office = BoxOffice::open(Options::words(&["--payments-in-flight", "1"])).await;
+    office.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
+    let (mut slow, mut other) = (office.buyer(), office.buyer());
+    let mut reservations = Vec::new();
+    for (buyer, seat) in [(&mut slow, "A1"), (&mut other, "A2")] {
+        buyer.join(None).await.expect(201);
+        reservations.push(reservation_id(&buyer.hold(seat).await.expect(201)));
+    }
+    let (paid, refused) = tokio::join!(slow.pay(&reservations[0], "tok_slow"), async {
+        until("the first one to be under way", async || {
+            let begun = metric(&office, "maepyo_payments_total{sale=\"small\",outcome=\"begun\"}");
+            (begun.await > 0.0).then_some(())
+        })
+        .await;
+        other.pay(&reservations[1], "tok_ok").await
+    });
+    paid.expect(200);
+    let refused = refused.refused(503, "overloaded");
+    assert_eq!((&refused["limit"], &refused["max"]), (&json!("payments_in_flight"), &json!(1)));
+    other.pay(&reservations[1], "tok_ok").await.expect(200);
+    assert_eq!(
+        metric(&office, "maepyo_sheds_total{priority=\"payment\"}").await.to_bits(),
+        1_f64.to_bits()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,7 @@ pub(crate) fn every() -> Vec<Cause> {
         Edge::IdempotencyKeyWeak,
         Edge::UnsupportedMediaType,
         Edge::BodyTooLarge { bytes_max: 1 },
+        Edge::HeadTooLarge { bytes_max: 65_536 },
         Edge::BodyTooSlow { wait_s: 30 },
         Edge::NotFound,
         Edge::MethodNotAllowed,

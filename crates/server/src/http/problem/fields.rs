@@ -109,8 +109,8 @@ fields! {
     expires_in_ms: u64,
     /// What time it is here; beside every deadline.
     server_time: Utc,
-    /// Which limit (`limit_out_of_range`), or which was met (`rate_limited`, `body_too_slow`, and
-    /// `overloaded` where it is one of the door).
+    /// Which limit (`limit_out_of_range`), or which was met (`rate_limited`, `body_too_slow`, `head_too_large`,
+    /// `outcome_unknown`, and `overloaded` where it is one of the door).
     limit: &'static str,
     /// The least that it may be (`limit_out_of_range`).
     min: u32,
@@ -151,6 +151,9 @@ impl Fields {
             Cause::Refusal(refusal) => Self::of_refusal(refusal),
             Cause::Edge(Edge::BodyTooLarge { bytes_max }) => {
                 Self { body_bytes_max: Some(*bytes_max), ..Self::default() }
+            }
+            Cause::Edge(Edge::HeadTooLarge { bytes_max }) => {
+                Self::met("head_bytes", u32::try_from(*bytes_max).unwrap_or(u32::MAX))
             }
             Cause::Edge(Edge::RateLimited { per_second, .. }) => {
                 Self::met("joins_per_address", *per_second)

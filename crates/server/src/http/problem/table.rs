@@ -470,11 +470,20 @@ fn of_failure(failure: Failure, fields: &Fields, l: Language) -> Row {
                 SERVICE_UNAVAILABLE,
                 "결과를 알 수 없습니다",
                 "The outcome is not known",
-                say!(
-                    l,
-                    "같은 Idempotency-Key로 다시 요청하면 결과를 알 수 있습니다.",
-                    "It may have been done or not. Repeat it with the same Idempotency-Key to know."
-                )
+                match fields.max {
+                    Some(seconds) => say!(
+                        l,
+                        "{seconds}초 안에 저장되지 않았습니다. 같은 Idempotency-Key로 다시 요청하면 결과를 \
+                         알 수 있습니다.",
+                        "It was not written within {seconds} seconds, and may have been done or not. \
+                         Repeat it with the same Idempotency-Key to know."
+                    ),
+                    None => say!(
+                        l,
+                        "같은 Idempotency-Key로 다시 요청하면 결과를 알 수 있습니다.",
+                        "It may have been done or not. Repeat it with the same Idempotency-Key to know."
+                    ),
+                }
             )
         }
     }
@@ -529,6 +538,19 @@ fn of_edge(edge: &Edge, fields: &Fields, l: Language) -> Row {
                     l,
                     "본문은 최대 {bytes_max}바이트입니다.",
                     "A body has at most {bytes_max} bytes."
+                )
+            )
+        }
+        Edge::HeadTooLarge { bytes_max } => {
+            row!(
+                l,
+                REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "머리글이 너무 큽니다",
+                "The head is too large",
+                say!(
+                    l,
+                    "주소와 머리글은 모두 최대 {bytes_max}바이트, 머리글은 100개까지입니다.",
+                    "Address and headers have at most {bytes_max} bytes in all, in at most 100 headers."
                 )
             )
         }
@@ -686,6 +708,11 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
             l,
             "본문이 이 요청에 맞는 JSON이 아닙니다: {why}",
             "The body is not the JSON that is expected: {why}"
+        ),
+        Flaw::Head => say!(
+            l,
+            "HTTP/1.1 요청이 아니거나, 요청 줄이나 머리글이 올바르지 않습니다.",
+            "It is not a request of HTTP/1.1, or its first line or a header is wrong."
         ),
         Flaw::BodyMissing => say!(l, "JSON 본문이 필요합니다.", "A body in JSON is needed."),
         Flaw::BodyBroken => {

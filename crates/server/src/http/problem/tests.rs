@@ -101,7 +101,7 @@ fn the_contract_names_these_statuses() {
     }
 }
 
-async fn told(problem: Problem) -> (http::HeaderMap, Value) {
+async fn told(problem: Problem) -> (HeaderMap, Value) {
     let response = problem.respond(Language::Ko, ShortId::from(7));
     let headers = response.headers().clone();
     let body = to_bytes(response.into_body(), 64 * 1024).await.unwrap();
