@@ -12,6 +12,7 @@ pub mod core;
 mod directory;
 mod driver;
 mod handle;
+mod ledger;
 mod recovery;
 mod seen;
 
@@ -29,6 +30,7 @@ pub use store::codec::Actor;
 pub use directory::{Directory, Listed};
 pub use driver::{Engine, StartError};
 pub use handle::{Publication, SaleHandle};
+pub use ledger::LedgerThread;
 pub use recovery::{
     Recovered, ReplayError, Replayed, encode_snapshot, recover, recover_catalogue, replay,
 };

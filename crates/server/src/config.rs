@@ -19,7 +19,7 @@ use domain::id::{ReservationId, SaleId};
 use crate::ids::parse_short;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, serve, stampede};
+use crate::{journal, ledger, log, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -42,6 +42,12 @@ pub fn run() -> ExitCode {
             journal::show(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+        Command::Ledger { command: LedgerCommand::Rebuild(options) } => {
+            ledger::rebuild(&options).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Ledger { command: LedgerCommand::Status(options) } => {
+            ledger::status(&options).map(|()| ExitCode::SUCCESS)
+        }
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -94,6 +100,11 @@ enum Command {
         #[command(subcommand)]
         command: JournalCommand,
     },
+    /// Builds the tables for reports anew, or says how far they are.
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
     /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
     Stampede(Box<StampedeOptions>),
 }
@@ -104,6 +115,14 @@ enum JournalCommand {
     Show(ShowOptions),
     /// Replays everything and checks every invariant.
     Verify(VerifyOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Builds it anew from the journal, while the box office is closed.
+    Rebuild(LedgerOptions),
+    /// Says how far it is, also while the box office runs.
+    Status(LedgerOptions),
 }
 
 /// How the box office is run.
@@ -132,6 +151,10 @@ pub(crate) struct ServeOptions {
     /// environment, for every start with it invalidates all tokens.
     #[arg(long)]
     pub(crate) accept_shorter_history: bool,
+
+    /// Keeps no ledger, the tables for reports.
+    #[arg(long, env = "MAEPYO_NO_LEDGER", value_parser = BoolishValueParser::new())]
+    pub(crate) no_ledger: bool,
 
     /// How logs are written.
     #[arg(long, env = "MAEPYO_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -209,6 +232,13 @@ pub(crate) struct ShowOptions {
 /// Which history is checked.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// Which ledger.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerOptions {
     #[command(flatten)]
     pub(crate) data: DataDir,
 }

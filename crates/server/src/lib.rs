@@ -5,7 +5,7 @@
 //! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
 //! (`sale_file`), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
 //! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
-//! people (`journal`); a crowd to rehearse with (`stampede`); what is logged (`log`).
+//! people (`journal`) and tables for reports (`ledger`); a crowd to rehearse with (`stampede`); what is logged (`log`).
 //!
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 
@@ -18,6 +18,7 @@ mod http;
 mod ids;
 mod journal;
 mod language;
+mod ledger;
 mod log;
 mod ops;
 mod sale_file;

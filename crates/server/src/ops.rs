@@ -15,7 +15,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::Engine;
+use engine::{Engine, LedgerThread};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
@@ -31,11 +31,18 @@ pub(crate) struct Ops {
     engine: Arc<Engine>,
     journal: Arc<dyn Journal>,
     key: AdminKey,
+    /// None where no ledger is kept.
+    ledger: Option<Arc<LedgerThread>>,
 }
 
 impl Ops {
-    pub(crate) fn new(engine: Arc<Engine>, journal: Arc<dyn Journal>, key: AdminKey) -> Self {
-        Self { engine, journal, key }
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        journal: Arc<dyn Journal>,
+        key: AdminKey,
+        ledger: Option<Arc<LedgerThread>>,
+    ) -> Self {
+        Self { engine, journal, key, ledger }
     }
 }
 
@@ -69,7 +76,7 @@ async fn readyz(State(ops): State<Arc<Ops>>) -> Response {
 }
 
 async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
-    let text = metrics::exposition(&ops.engine, &*ops.journal);
+    let text = metrics::exposition(&ops.engine, &*ops.journal, ops.ledger.as_deref());
     ([(CONTENT_TYPE, metrics::MEDIA_TYPE), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use domain::time::Millis;
 use engine::clock::wall_ms;
-use engine::{Engine, StartError};
+use engine::{Engine, LedgerThread, StartError};
 use store::Journal;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,7 +31,7 @@ use crate::gateway::sandbox::SandboxGateway;
 use crate::ids::Ids;
 use crate::ops::{AdminKey, Ops};
 use crate::token::Keyring;
-use crate::{demo, http, log, ops};
+use crate::{demo, http, ledger, log, ops};
 use listener::{Bounds, Listener, affordable};
 
 pub(crate) use client_address::Network;
@@ -69,12 +69,16 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
         if options.demo {
             demo::schedule(&engine).await?;
         }
-        Ok(Opened { public, operators, signals, engine })
+        let ledger = ledger::keep(options, &engine, &journal)?;
+        Ok(Opened { public, operators, signals, engine, ledger })
     })?;
 
-    let engine = Arc::clone(&opened.engine);
+    let (engine, ledger) = (Arc::clone(&opened.engine), opened.ledger.clone());
     runtime.block_on(opened.run(journal, keyring, admin_key, options));
     engine.stop();
+    if let Some(ledger) = ledger {
+        ledger.stop();
+    }
     runtime.shutdown_timeout(DROP_MAX);
     tracing::info!("stopped");
     Ok(())
@@ -133,6 +137,7 @@ struct Opened {
     operators: Listener,
     signals: Signals,
     engine: Arc<Engine>,
+    ledger: Option<Arc<LedgerThread>>,
 }
 
 impl Opened {
@@ -144,7 +149,7 @@ impl Opened {
         admin_key: AdminKey,
         options: &ServeOptions,
     ) {
-        let Self { public, operators, mut signals, engine } = self;
+        let Self { public, operators, mut signals, engine, ledger } = self;
         let for_buyers = Bounds {
             connections: affordable(options.connections),
             requests: options.requests_in_flight,
@@ -161,7 +166,8 @@ impl Opened {
             token_ttl_s: options.token_ttl,
         };
         let buyers_calls = http::router(Arc::new(app));
-        let operators_calls = ops::router(Ops::new(Arc::clone(&engine), journal, admin_key));
+        let operators_calls =
+            ops::router(Ops::new(Arc::clone(&engine), journal, admin_key, ledger));
 
         let (stop, stopping) = watch::channel(false);
         let public = tokio::spawn(public.serve(buyers_calls, for_buyers, stopping.clone()));

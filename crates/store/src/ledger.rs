@@ -200,9 +200,8 @@ impl Ledger {
             }
             found => return Ok(Err(format!("it has schema version {found}"))),
         }
-        let epoch: Option<String> = connection
-            .query_row(statements::READ_EPOCH, [], |row| row.get(0))
-            .optional()?;
+        let epoch: Option<String> =
+            connection.query_row(statements::READ_EPOCH, [], |row| row.get(0)).optional()?;
         if epoch != Some(journal.epoch().to_string()) {
             return Ok(Err("it is of another history".to_owned()));
         }

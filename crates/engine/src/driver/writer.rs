@@ -139,11 +139,11 @@ pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
     }
 }
 
-/// Gives this thread the least priority, where threads have one of their own. Without it snapshots
-/// are only in the way.
-fn step_back() {
+/// Gives this thread the least priority, where threads have one of their own. Without it its work is
+/// only in the way.
+pub(crate) fn step_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
-        tracing::debug!(%error, "snapshots are written with full priority");
+        tracing::debug!(%error, "this thread works with full priority");
     }
 }

@@ -6,20 +6,30 @@
 use std::fmt::{Display, Write};
 
 use domain::seats::SeatCounts;
-use engine::{Engine, SaleHandle};
+use engine::{Engine, LedgerThread, SaleHandle};
 use store::Journal;
 
 /// Version 0.0.4 of the text format.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics, now.
-pub(super) fn exposition(engine: &Engine, journal: &dyn Journal) -> String {
+pub(super) fn exposition(
+    engine: &Engine,
+    journal: &dyn Journal,
+    ledger: Option<&LedgerThread>,
+) -> String {
     let mut text = Exposition::default();
     let ready = u8::from(engine.trouble().is_none());
     text.head("ready", "gauge", "Whether requests can be served.");
     text.line("ready", &[], ready);
     text.head("journal_commits_total", "counter", "Durable commits since the start.");
     text.line("journal_commits_total", &[], journal.sync_count());
+
+    if let Some(ledger) = ledger {
+        let lag = ledger.lag(engine.now()) / 1000;
+        text.head("ledger_lag_seconds", "gauge", "Since when the ledger has not had everything.");
+        text.line("ledger_lag_seconds", &[], lag);
+    }
 
     let directory = engine.directory();
     let sales: Vec<_> = directory.sales().map(|sale| (sale, sale.publication().clone())).collect();

@@ -11,6 +11,7 @@ mod crash;
 mod errors;
 mod exceptions;
 mod history;
+mod ledger;
 mod operators;
 mod outage;
 mod rehearsal;

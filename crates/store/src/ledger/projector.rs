@@ -122,12 +122,12 @@ impl<'p> Projector<'p> {
                 self.end_line(sale, EndReason::Closed)
             }
             Event::LimitsChanged { limits, .. } => self.limits(sale, limits),
-            Event::SeatsWithheld { seats, pool } => seats.iter().try_for_each(|seat| {
-                self.run(statements::WITHHOLD_SEAT, (sale, seat.0, *pool))
-            }),
-            Event::SeatsReleased { seats } => seats
+            Event::SeatsWithheld { seats, pool } => seats
                 .iter()
-                .try_for_each(|seat| self.run(statements::RELEASE_SEAT, (sale, seat.0))),
+                .try_for_each(|seat| self.run(statements::WITHHOLD_SEAT, (sale, seat.0, *pool))),
+            Event::SeatsReleased { seats } => {
+                seats.iter().try_for_each(|seat| self.run(statements::RELEASE_SEAT, (sale, seat.0)))
+            }
             Event::Resumed { gap, .. } => {
                 self.position.stopped_ms = self.position.stopped_ms.saturating_add(*gap);
                 let gap = format!("+{}.{:03} seconds", gap / 1000, gap % 1000);
@@ -241,15 +241,7 @@ impl<'p> Projector<'p> {
             let Performance { id, title, venue, date, starts_at, .. } = performance;
             self.run(
                 statements::WRITE_PERFORMANCE,
-                (
-                    id.as_str(),
-                    sale,
-                    number,
-                    &**title,
-                    &**venue,
-                    date.to_string(),
-                    utc(starts_at.0),
-                ),
+                (id.as_str(), sale, number, &**title, &**venue, date.to_string(), utc(starts_at.0)),
             )?;
             self.seats(sale, plan, performance, &mut index)?;
         }
@@ -437,7 +429,8 @@ impl<'p> Projector<'p> {
         let Paying { payment, amount, reservation, visit } = paying;
         self.run(statements::SET_PAYMENT, (payment, "approved", Some(&self.at)))?;
         self.run(statements::END_RESERVATION, (reservation, "confirmed", &self.at))?;
-        let sold = self.connection.prepare_cached(statements::SELL_SEATS)?.execute([reservation])?;
+        let sold =
+            self.connection.prepare_cached(statements::SELL_SEATS)?.execute([reservation])?;
         self.minute.confirmed += 1;
         self.minute.seats_sold += i64::try_from(sold).unwrap_or(i64::MAX);
         self.minute.income += amount;

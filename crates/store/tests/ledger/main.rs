@@ -1,0 +1,7 @@
+//! The ledger against the rules: what its tables say after a random history is what the folded state
+//! says, wherever its writer is stopped; and what the page about it promises.
+
+mod against_the_rules;
+mod desk;
+mod page;
+mod standing;
