@@ -1,6 +1,6 @@
 //! The thread that keeps the ledger: reads what is durable and has it written as tables.
 //!
-//! It has the least priority, its own file, and reads the journal through the readers' connection in
+//! It has low priority and its own file, and reads the journal through the readers' connection in
 //! small pieces, so that nobody who serves buyers ever waits for it; a ledger that falls behind or
 //! fails is a warning, no trouble. Only a seat with two live owners is: then that sale is halted.
 
@@ -19,6 +19,8 @@ use crate::driver::{Engine, StartError, spawn, step_back};
 
 /// How often it looks for new batches.
 const EVERY: Duration = Duration::from_secs(1);
+/// Its priority, as `nice` counts it: far behind all who serve buyers, and still enough to keep up.
+const NICE: i32 = 10;
 /// How often a damaged ledger is built anew before it is left alone until the next start.
 const START_OVERS_MAX: u32 = 3;
 /// How long stopping goes on writing what is missing; the next start writes the rest.
@@ -103,7 +105,7 @@ enum Piece {
 
 impl Keeping {
     fn run(mut self, stopping: &Receiver<()>) {
-        step_back();
+        step_back(NICE);
         loop {
             let patience = match self.piece() {
                 Piece::More => Duration::ZERO,

@@ -128,7 +128,7 @@ fn read_on(
 /// Writes snapshots until nobody asks for any more, with what time the others leave: encoding a
 /// large hall takes longer than any buyer should wait.
 pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
-    step_back();
+    step_back(NICE_MAX);
     for Snapshot { stream, head, last_at, sale } in snapshots {
         let bytes = encode_snapshot(&sale, last_at);
         drop(sale);
@@ -139,11 +139,16 @@ pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
     }
 }
 
-/// Gives this thread the least priority, where threads have one of their own. Without it its work is
-/// only in the way.
-pub(crate) fn step_back() {
+/// The least priority there is, as `nice` counts it.
+const NICE_MAX: i32 = 19;
+
+/// Gives this thread less priority, where threads have one of their own. Without it its work is only in
+/// the way.
+pub(crate) fn step_back(nice: i32) {
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
         tracing::debug!(%error, "this thread works with full priority");
     }
 }
