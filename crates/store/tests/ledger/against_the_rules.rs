@@ -65,6 +65,12 @@ proptest! {
                 _ => {}
             }
         }
+        // The end of a sale: who chooses is sent home, who holds may still pay.
+        let _ = desk.ask(&Command::Close);
+        let mut last = Dice(numbers[..200].iter());
+        while last.0.len() > 8 {
+            step(&mut desk, &mut last);
+        }
         desk.commit();
         while !ledger.catch_up(&*desk.journal).unwrap().is_level {}
         drop(ledger);
@@ -233,7 +239,9 @@ fn compare(desk: &Desk) {
         .flat_map(|reservation| {
             let live = match reservation.state {
                 ReservationState::Released(..) => 0,
-                _ => 1,
+                ReservationState::Held(_)
+                | ReservationState::Paying(_)
+                | ReservationState::Confirmed => 1,
             };
             reservation.seats().map(move |seat| {
                 let seat = hall.seat(seat).unwrap();
@@ -258,7 +266,9 @@ fn compare(desk: &Desk) {
                 Stage::Choosing => "choosing",
                 Stage::Reserved => match reservation.unwrap().state {
                     ReservationState::Confirmed => "done",
-                    _ => "reserved",
+                    ReservationState::Held(_)
+                    | ReservationState::Paying(_)
+                    | ReservationState::Released(..) => "reserved",
                 },
                 Stage::Missed => "missed",
                 Stage::Ended(EndReason::Left) => "left",
@@ -290,7 +300,10 @@ fn compare(desk: &Desk) {
             let refund = match &payment.state {
                 PaymentState::RefundDue => "due",
                 PaymentState::Refunded(_) => "done",
-                _ => "",
+                PaymentState::Running(_)
+                | PaymentState::Unknown
+                | PaymentState::Approved(_)
+                | PaymentState::Declined(_) => "",
             };
             format!("{}|{}|{state}|{reason}|{refund}", id_of(payment.reservation), payment.amount.0)
         })
