@@ -9,8 +9,9 @@ mod replies;
 mod sales;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -29,6 +30,7 @@ use crate::recovery::ReplayError;
 use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant, Watch};
 use inbox::{Inbox, Input};
 use sales::Sales;
+pub(crate) use writer::step_back;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,9 @@ pub enum StartError {
     /// The machine gave no thread.
     #[error("a thread could not be started: {0}")]
     Thread(std::io::Error),
+    /// The ledger cannot be kept.
+    #[error("{0}")]
+    Ledger(#[from] store::ledger::LedgerError),
 }
 
 /// The running engine.
@@ -58,6 +63,10 @@ struct Shared {
     /// Why the store cannot be written at present, if it cannot.
     trouble: Mutex<Option<String>>,
     stopped: AtomicBool,
+    /// Sales that take no commands until the next start, by their streams, and why; `is_halted` says
+    /// that there is one, so that nobody else has to look.
+    halted: Mutex<BTreeMap<u32, String>>,
+    is_halted: AtomicBool,
     /// Requests that wait in the inbox.
     waiting: AtomicUsize,
     meters: Meters,
@@ -89,6 +98,8 @@ impl Engine {
             directory: ArcSwap::default(),
             trouble: Mutex::new(None),
             stopped: AtomicBool::new(false),
+            halted: Mutex::new(BTreeMap::new()),
+            is_halted: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             meters: Meters::default(),
             watch: config.watch.clone(),
@@ -163,6 +174,9 @@ impl Engine {
         if self.shared.stopped.load(Ordering::Acquire) {
             return Err(Failure::Unavailable);
         }
+        if self.shared.is_halted.load(Ordering::Relaxed) && self.halted().contains_key(&stream) {
+            return Err(Failure::Unavailable);
+        }
         if self.shared.waiting.load(Ordering::Relaxed) >= INBOX_MAX {
             self.shared.meters.came_to(Asked::of(&request.command), CommandOutcome::Overloaded);
             return Err(Failure::Overloaded);
@@ -223,13 +237,30 @@ impl Engine {
         self.shared.inbox.put(Input::CallFinished { stream, payment, result });
     }
 
-    /// Why commands cannot be served at present, in a plain sentence, if they cannot.
+    /// Why commands cannot be served at present, or not those of one sale, in a plain sentence, if
+    /// they cannot.
     ///
     /// # Panics
     /// When a thread panicked, which ends the process.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().expect("no thread has panicked").clone()
+        let trouble = self.shared.trouble.lock().expect("no thread has panicked").clone();
+        trouble.or_else(|| self.halted().values().next().cloned())
+    }
+
+    /// Takes no more commands for the sale of this stream until the next start: its callers hear
+    /// [`Failure::Unavailable`], and [`Engine::trouble`] says why. Reading goes on, and so does what
+    /// was accepted: time passes, and what a provider answers is still written down.
+    ///
+    /// # Panics
+    /// When a thread panicked, which ends the process.
+    pub fn halt(&self, stream: u32, reason: String) {
+        self.halted().entry(stream).or_insert(reason);
+        self.shared.is_halted.store(true, Ordering::Relaxed);
+    }
+
+    fn halted(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
+        self.shared.halted.lock().expect("no thread has panicked")
     }
 
     /// What was counted since the start.
@@ -260,6 +291,9 @@ impl Engine {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+pub(crate) fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Thread)
 }

@@ -12,6 +12,7 @@ pub mod core;
 mod directory;
 mod driver;
 mod handle;
+mod ledger;
 pub mod meters;
 mod recovery;
 mod seen;
@@ -30,6 +31,7 @@ pub use store::codec::{Actor, Warrant};
 pub use directory::{Directory, Listed};
 pub use driver::{Engine, StartError};
 pub use handle::{Publication, SaleHandle};
+pub use ledger::LedgerThread;
 pub use recovery::{
     Recovered, ReplayError, Replayed, recover, recover_catalogue, replay, write_snapshot,
 };

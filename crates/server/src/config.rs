@@ -22,7 +22,7 @@ use crate::ids::parse_short;
 use crate::sale::SaleCommand;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, log, otlp, sale, serve, stampede};
+use crate::{journal, ledger, log, otlp, sale, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -49,6 +49,12 @@ pub fn run() -> ExitCode {
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
         Command::Backup(options) => backup::back_up(&options).map(|()| ExitCode::SUCCESS),
         Command::Sale { command } => sale::run(&command),
+        Command::Ledger { command: LedgerCommand::Rebuild(options) } => {
+            ledger::rebuild(&options).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Ledger { command: LedgerCommand::Status(options) } => {
+            ledger::status(&options).map(|()| ExitCode::SUCCESS)
+        }
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -103,6 +109,11 @@ enum Command {
     },
     /// Copies everything into a new directory, also while the box office runs.
     Backup(BackupOptions),
+    /// Builds the tables for reports anew, or says how far they are.
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
     /// Checks sales' files; looks at sales and operates them, while the box office runs.
     Sale {
         #[command(subcommand)]
@@ -118,6 +129,14 @@ enum JournalCommand {
     Show(ShowOptions),
     /// Replays everything and checks every invariant.
     Verify(VerifyOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Builds it anew from the journal, while the box office is closed.
+    Rebuild(LedgerOptions),
+    /// Says how far it is, also while the box office runs.
+    Status(LedgerOptions),
 }
 
 /// How the box office is run.
@@ -150,6 +169,10 @@ pub(crate) struct ServeOptions {
     /// environment, for every start with it invalidates all tokens.
     #[arg(long)]
     pub(crate) accept_shorter_history: bool,
+
+    /// Keeps no ledger, the tables for reports.
+    #[arg(long, env = "MAEPYO_NO_LEDGER", value_parser = BoolishValueParser::new())]
+    pub(crate) no_ledger: bool,
 
     /// How logs are written.
     #[arg(long, env = "MAEPYO_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -258,6 +281,13 @@ pub(crate) struct ShowOptions {
 /// Which history is checked.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// Which ledger.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerOptions {
     #[command(flatten)]
     pub(crate) data: DataDir,
 }

@@ -5,8 +5,9 @@
 //! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
 //! (`sale_file`, and `sale` for the command line), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
 //! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
-//! people (`journal`); operators at the command line (`operator`); a crowd to rehearse with (`stampede`); what is logged (`log`)
-//! and traced (`otlp`).
+//! people (`journal`) and tables for reports (`ledger`); a copy of everything (`backup`); operators at the
+//! command line (`operator`); a crowd to rehearse with (`stampede`); what is logged (`log`) and traced
+//! (`otlp`).
 //!
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 
@@ -20,6 +21,7 @@ mod http;
 mod ids;
 mod journal;
 mod language;
+mod ledger;
 mod log;
 mod operator;
 mod ops;

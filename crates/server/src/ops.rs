@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
-use engine::Engine;
+use engine::{Engine, LedgerThread};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub(crate) struct Watched {
     pub(crate) listeners: [(&'static str, Arc<Occupancy>); 2],
     /// What became of what was traced.
     pub(crate) spans: Arc<SpanCounts>,
+    /// None where no ledger is kept.
+    pub(crate) ledger: Option<Arc<LedgerThread>>,
 }
 
 /// What all operators' requests share.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use domain::time::Millis;
 use engine::clock::wall_ms;
-use engine::{Engine, StartError};
+use engine::{Engine, LedgerThread, StartError};
 use store::Journal;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,7 +37,7 @@ use crate::ids::Ids;
 use crate::ops::{AdminKey, Ops, Watched};
 use crate::otlp::{SpanCounts, Tracer};
 use crate::token::Keyring;
-use crate::{demo, http, log, ops, otlp};
+use crate::{demo, http, ledger, log, ops, otlp};
 use listener::{Bounds, Listener, affordable};
 use sales_dir::SalesDir;
 
@@ -94,12 +94,16 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
         if let Some(sales) = &sales {
             sales.apply(&engine).await;
         }
-        Ok(Opened { public, operators, signals, sales: sales.zip(hangups), engine })
+        let ledger = ledger::keep(options, &engine, &journal)?;
+        Ok(Opened { public, operators, signals, sales: sales.zip(hangups), engine, ledger })
     })?;
 
-    let engine = Arc::clone(&opened.engine);
+    let (engine, ledger) = (Arc::clone(&opened.engine), opened.ledger.clone());
     let told = runtime.block_on(opened.run(journal, keyring, admin_key, traces, options));
     engine.stop();
+    if let Some(ledger) = ledger {
+        ledger.stop();
+    }
     drop(engine);
     if let Some(told) = told {
         // Nobody traces any more, so it ends with what was traced.
@@ -187,6 +191,7 @@ struct Opened {
     /// Sales that are kept as files, and the signal to read them again.
     sales: Option<(SalesDir, Signal)>,
     engine: Arc<Engine>,
+    ledger: Option<Arc<LedgerThread>>,
 }
 
 impl Opened {
@@ -200,7 +205,7 @@ impl Opened {
         traces: Traces,
         options: &ServeOptions,
     ) -> Option<JoinHandle<()>> {
-        let Self { public, operators, mut signals, sales, engine } = self;
+        let Self { public, operators, mut signals, sales, engine, ledger } = self;
         let idle = Duration::from_secs(options.idle_timeout);
         let meters = HttpMeters::leaked();
         let requests = options.requests_in_flight;
@@ -238,7 +243,7 @@ impl Opened {
             ("buyers", Arc::clone(&for_buyers.occupancy)),
             ("operators", Arc::clone(&for_operators.occupancy)),
         ];
-        let watched = Watched { journal, meters, listeners, spans: traces.counts };
+        let watched = Watched { journal, meters, listeners, spans: traces.counts, ledger };
         let operators_calls = ops::router(Ops::new(Arc::clone(&engine), watched, admin_key));
 
         let (stop, stopping) = watch::channel(false);

@@ -17,6 +17,7 @@
 
 mod chain;
 pub mod codec;
+pub mod ledger;
 mod memory;
 mod sqlite;
 

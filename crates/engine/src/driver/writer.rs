@@ -139,7 +139,7 @@ fn read_on(
 /// Writes snapshots until nobody asks for any more, with what time the others leave: encoding a
 /// large hall takes longer than any buyer should wait.
 pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
-    step_back();
+    step_back(NICE_MAX);
     for Snapshot { stream, head, last_at, sale } in snapshots {
         let snapshot = |to: &mut dyn io::Write| write_snapshot(&sale, last_at, to);
         match journal.save_snapshot(stream, head, &snapshot) {
@@ -149,11 +149,16 @@ pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
     }
 }
 
-/// Gives this thread the least priority, where threads have one of their own. Without it snapshots
-/// are only in the way.
-fn step_back() {
+/// The least priority there is, as `nice` counts it.
+const NICE_MAX: i32 = 19;
+
+/// Gives this thread less priority, where threads have one of their own. Without it its work is only in
+/// the way.
+pub(crate) fn step_back(nice: i32) {
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
-        tracing::debug!(%error, "snapshots are written with full priority");
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
+        tracing::debug!(%error, "this thread works with full priority");
     }
 }

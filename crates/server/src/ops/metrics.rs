@@ -31,6 +31,7 @@ pub(super) fn exposition(engine: &Engine, watched: &Watched) -> String {
     of_sales(&mut text, engine);
     of_listeners(&mut text, watched);
     of_traces(&mut text, watched);
+    of_the_ledger(&mut text, engine, watched);
     text.0
 }
 
@@ -56,6 +57,13 @@ fn of_the_journal(text: &mut Exposition, engine: &Engine, watched: &Watched) {
     text.histogram("journal_commit_requests", &[], &meters.commit_requests.read(), plain);
     text.head("journal_commit_bytes", "histogram", "Bytes of one commit.");
     text.histogram("journal_commit_bytes", &[], &meters.commit_bytes.read(), plain);
+}
+
+fn of_the_ledger(text: &mut Exposition, engine: &Engine, watched: &Watched) {
+    let Some(ledger) = &watched.ledger else { return };
+    let help = "How long ago the ledger last had everything.";
+    text.head("ledger_lag_seconds", "gauge", help);
+    text.line("ledger_lag_seconds", &[], ledger.lag(engine.now()) / 1000);
 }
 
 fn of_commands(text: &mut Exposition, engine: &Engine) {

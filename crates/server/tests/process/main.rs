@@ -15,6 +15,7 @@ mod exceptions;
 mod faults;
 mod golden;
 mod history;
+mod ledger;
 mod metrics;
 mod operator_commands;
 mod operators;

@@ -113,6 +113,11 @@ impl BoxOffice {
         self.closed.journal(words).await
     }
 
+    /// Runs `maepyo ledger` beside it.
+    pub(crate) async fn ledger(&self, words: &[&str]) -> Output {
+        self.closed.ledger(words).await
+    }
+
     /// What has happened, so far.
     pub(crate) async fn history(&self, words: &[&str]) -> History {
         self.closed.history(words).await
@@ -263,6 +268,10 @@ impl Closed {
 
     pub(crate) async fn journal(&self, words: &[&str]) -> Output {
         self.program().arg("journal").args(words).output().await.expect("the program")
+    }
+
+    pub(crate) async fn ledger(&self, words: &[&str]) -> Output {
+        self.program().arg("ledger").args(words).output().await.expect("the program")
     }
 
     pub(crate) async fn history(&self, words: &[&str]) -> History {

@@ -1,0 +1,132 @@
+//! The ledger beside a running box office: that it follows, that it can be made again, and what
+//! happens when a seat has two owners in it. What its rows say is tested where its SQL is.
+
+use std::process::Output;
+
+use serde_json::json;
+use store::ledger::write_by_hand;
+
+use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, small_sale, until};
+
+const FOREIGN_CLAIM: &str = include_str!("../../../store/tests/ledger/foreign_claim.sql");
+
+fn said(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+/// Whether the file of a closed box office says this somewhere.
+fn holds(closed: &Closed, text: &str) -> bool {
+    let bytes = std::fs::read(closed.data().join("ledger.sqlite")).expect("a ledger");
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Waits until everything is in the ledger.
+async fn level(office: &BoxOffice) {
+    until("the ledger to follow", async || {
+        let status = office.ledger(&["status"]).await;
+        let said = said(&status);
+        (status.status.success() && said.contains(", 0 behind")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_follows_what_is_sold_and_can_be_made_again() {
+    let sale = small_sale("small-1", "E", 15, &json!({}));
+    let office = BoxOffice::with_sale("small", &sale).await;
+    let mut buyer = office.buyer();
+    buyer.join(None).await.expect(201);
+    buyer.turn().await;
+    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    buyer.pay(&reservation, "tok_ok").await.expect(200);
+    level(&office).await;
+    let mut operators = Connection::to(office.operators);
+    until("the ledger to be level", async || {
+        let metrics = operators.get("/metrics", None).await;
+        let lag =
+            metrics.text.lines().find_map(|line| line.strip_prefix("maepyo_ledger_lag_seconds "));
+        let lag: u64 = lag.expect("a metric").parse().expect("whole seconds");
+        (lag <= 2).then_some(())
+    })
+    .await;
+
+    let refused = office.ledger(&["rebuild"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("in use by another process"), "{}", said(&refused));
+
+    let closed = office.stop().await;
+    let rebuilt = closed.ledger(&["rebuild"]).await;
+    assert!(rebuilt.status.success(), "{}", said(&rebuilt));
+    assert!(said(&rebuilt).contains("ledger.sqlite: built from "), "{}", said(&rebuilt));
+    assert!(holds(&closed, &reservation), "ids are written as the API shows them");
+
+    // Without the file the next start makes it again, from the first batch.
+    std::fs::remove_file(closed.data().join("ledger.sqlite")).expect("a ledger");
+    let office = closed.open().await;
+    level(&office).await;
+    let closed = office.kill().await;
+    let status = closed.ledger(&["status"]).await;
+    assert!(said(&status).contains(", 0 behind"), "{}", said(&status));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_with_two_owners_stops_its_sale() {
+    let office = BoxOffice::with_sale("small", &small_sale("small-1", "E", 15, &json!({}))).await;
+    office.schedule("other", &small_sale("other-1", "E", 15, &json!({}))).await;
+    let (mut buyer, mut other) = (office.buyer(), office.buyer());
+    buyer.join(Some(&json!({ "performance_id": "small-1" }))).await.expect(201);
+    buyer.turn().await;
+    other.join(Some(&json!({ "performance_id": "other-1" }))).await.expect(201);
+    other.turn().await;
+    let ledger = office.dir().join("data/ledger.sqlite");
+    write_by_hand(&ledger, FOREIGN_CLAIM).expect("it can be written");
+
+    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    let mut operators = Connection::to(office.operators);
+    let trouble = until("the sale to stop", async || {
+        let ready = operators.get("/readyz", None).await;
+        (ready.status == 503).then(|| ready.json["trouble"].to_string())
+    })
+    .await;
+    for name in ["sale small", "seat A1", "small-1", "0foreignclaim", &reservation] {
+        assert!(trouble.contains(name), "{trouble}");
+    }
+    assert_eq!(office.connect().get("/readyz", None).await.status, 503);
+    buyer.pay(&reservation, "tok_ok").await.refused(503, "unavailable");
+    assert_eq!(buyer.status().await["status"], "holding", "it can still be read");
+    other.hold("A1").await.expect(201);
+
+    // It stays so, over a restart, until the ledger is mended.
+    let office = office.stop().await.open().await;
+    let mut operators = Connection::to(office.operators);
+    until("the sale to stop again", async || {
+        (operators.get("/readyz", None).await.status == 503).then_some(())
+    })
+    .await;
+    let closed = office.stop().await;
+    let log = closed.log();
+    let line = log.lines().find(|line| line.contains("two live owners")).expect("a line");
+    for name in ["ERROR", "A1", "0foreignclaim", &reservation] {
+        assert!(line.contains(name), "{line}");
+    }
+    let rebuilt = closed.ledger(&["rebuild"]).await;
+    assert!(rebuilt.status.success(), "{}", said(&rebuilt));
+    let office = closed.open().await;
+    level(&office).await;
+    assert_eq!(Connection::to(office.operators).get("/readyz", None).await.status, 200);
+    let mut buyer = buyer.again(office.public);
+    buyer.pay(&reservation, "tok_ok").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_need_not_be_kept() {
+    let office = BoxOffice::open(Options::words(&["--no-ledger"])).await;
+    let metrics = Connection::to(office.operators).get("/metrics", None).await;
+    assert!(!metrics.text.contains("ledger"), "{}", metrics.text);
+    let status = office.ledger(&["status"]).await;
+    assert_eq!(status.status.code(), Some(1));
+    assert!(said(&status).contains("there is none"), "{}", said(&status));
+    let closed = office.stop().await;
+    assert!(!closed.data().join("ledger.sqlite").exists());
+}

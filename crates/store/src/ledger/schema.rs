@@ -1,0 +1,226 @@
+//! The ledger's tables, and how its file is opened.
+//!
+//! `synchronous=NORMAL`: after a loss of power the last transactions may be missing, never half of
+//! one; what is missing is read from the journal again. A new version of the tables needs no
+//! migration, for an older ledger is built anew.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{LedgerError, statements, unusable};
+
+/// The version of the tables below, kept in `user_version`. To be raised with every change of them.
+pub(super) const VERSION: u32 = 1;
+
+/// How long a transaction waits for somebody who writes into the file by hand.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+/// Statements that stay prepared: more than there are.
+const STATEMENTS: usize = 64;
+
+const CREATE_TABLES: &str = "
+-- create_ledger
+CREATE TABLE history (
+    epoch TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE positions (
+    stream       INTEGER PRIMARY KEY,
+    sale_id      TEXT,
+    batch_number INTEGER NOT NULL,
+    batch_id     TEXT NOT NULL,
+    batch_at     TEXT NOT NULL,
+    batch_ms     INTEGER NOT NULL,
+    stopped_ms   INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE sales (
+    sale_id         TEXT PRIMARY KEY,
+    state           TEXT NOT NULL CHECK (state IN ('scheduled', 'open', 'paused', 'closed')),
+    currency        TEXT NOT NULL,
+    time_zone       TEXT NOT NULL,
+    scheduled_at    TEXT NOT NULL,
+    opens_at        TEXT NOT NULL,
+    closes_at       TEXT,
+    opened_at       TEXT,
+    closed_at       TEXT,
+    line_ended_at   TEXT,
+    line_end_reason TEXT
+) STRICT;
+
+CREATE TABLE sale_limits (
+    sale_id TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    value   INTEGER NOT NULL,
+    PRIMARY KEY (sale_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pools (
+    sale_id     TEXT NOT NULL,
+    pool_number INTEGER NOT NULL,
+    name        TEXT NOT NULL,
+    PRIMARY KEY (sale_id, pool_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE performances (
+    performance_id     TEXT PRIMARY KEY,
+    sale_id            TEXT NOT NULL,
+    performance_number INTEGER NOT NULL,
+    title              TEXT NOT NULL,
+    venue              TEXT NOT NULL,
+    date               TEXT NOT NULL,
+    starts_at          TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE seats (
+    performance_id TEXT NOT NULL,
+    seat_number    TEXT NOT NULL,
+    sale_id        TEXT NOT NULL,
+    seat_index     INTEGER NOT NULL,
+    section        TEXT NOT NULL,
+    row            TEXT NOT NULL,
+    grade          TEXT NOT NULL,
+    price          INTEGER NOT NULL,
+    state          TEXT NOT NULL CHECK (state IN ('free', 'withheld', 'held', 'sold')),
+    pool           TEXT,
+    planned_pool   TEXT,
+    reservation_id TEXT,
+    PRIMARY KEY (performance_id, seat_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX seats_by_index ON seats (sale_id, seat_index);
+
+CREATE TABLE visits (
+    sale_id      TEXT NOT NULL,
+    visit_number INTEGER NOT NULL,
+    entry_number INTEGER NOT NULL,
+    state        TEXT NOT NULL,
+    admitted_at  TEXT NOT NULL,
+    ended_at     TEXT,
+    PRIMARY KEY (sale_id, visit_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX visits_by_entry ON visits (sale_id, entry_number, visit_number);
+CREATE INDEX visits_choosing ON visits (sale_id) WHERE state = 'choosing';
+
+CREATE TABLE reservations (
+    reservation_id     TEXT PRIMARY KEY,
+    sale_id            TEXT NOT NULL,
+    reservation_number INTEGER NOT NULL,
+    visit_number       INTEGER NOT NULL,
+    entry_number       INTEGER NOT NULL,
+    state              TEXT NOT NULL
+        CHECK (state IN ('held', 'paying', 'confirmed', 'given_back', 'expired')),
+    amount             INTEGER NOT NULL,
+    held_at            TEXT NOT NULL,
+    held_until         TEXT,
+    hard_end           TEXT,
+    ended_at           TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX reservations_by_number ON reservations (sale_id, reservation_number);
+CREATE INDEX reservations_by_visit ON reservations (sale_id, visit_number);
+CREATE INDEX reservations_open ON reservations (sale_id) WHERE state IN ('held', 'paying');
+
+CREATE TABLE reservation_lines (
+    reservation_id TEXT NOT NULL,
+    line_number    INTEGER NOT NULL,
+    sale_id        TEXT NOT NULL,
+    performance_id TEXT NOT NULL,
+    seat_number    TEXT NOT NULL,
+    grade          TEXT NOT NULL,
+    price          INTEGER NOT NULL,
+    live           INTEGER NOT NULL CHECK (live IN (0, 1)),
+    PRIMARY KEY (reservation_id, line_number)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX one_live_owner ON reservation_lines (performance_id, seat_number)
+WHERE live = 1;
+
+CREATE TABLE payments (
+    payment_id     TEXT PRIMARY KEY,
+    sale_id        TEXT NOT NULL,
+    payment_number INTEGER NOT NULL,
+    reservation_id TEXT NOT NULL,
+    amount         INTEGER NOT NULL,
+    state          TEXT NOT NULL CHECK (
+        state IN ('running', 'unknown', 'approved', 'declined', 'refund_due', 'refunded')
+    ),
+    begun_at       TEXT NOT NULL,
+    settled_at     TEXT,
+    decline_reason TEXT,
+    retryable      INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX payments_by_number ON payments (sale_id, payment_number);
+CREATE INDEX payments_by_reservation ON payments (reservation_id);
+CREATE INDEX payments_open ON payments (sale_id)
+WHERE state IN ('running', 'unknown', 'refund_due');
+
+CREATE TABLE refunds (
+    payment_id     TEXT PRIMARY KEY,
+    sale_id        TEXT NOT NULL,
+    reservation_id TEXT NOT NULL,
+    amount         INTEGER NOT NULL,
+    state          TEXT NOT NULL CHECK (state IN ('due', 'done')),
+    due_at         TEXT NOT NULL,
+    refunded_at    TEXT
+) STRICT;
+
+CREATE TABLE line_minutes (
+    sale_id        TEXT NOT NULL,
+    minute         TEXT NOT NULL,
+    joined         INTEGER NOT NULL,
+    admitted       INTEGER NOT NULL,
+    passed_over    INTEGER NOT NULL,
+    turns_missed   INTEGER NOT NULL,
+    left           INTEGER NOT NULL,
+    chose_nothing  INTEGER NOT NULL,
+    holds          INTEGER NOT NULL,
+    holds_ended    INTEGER NOT NULL,
+    payments_begun INTEGER NOT NULL,
+    declined       INTEGER NOT NULL,
+    confirmed      INTEGER NOT NULL,
+    seats_sold     INTEGER NOT NULL,
+    income         INTEGER NOT NULL,
+    PRIMARY KEY (sale_id, minute)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the file at `path` as it is.
+pub(super) fn connect(path: &Path) -> Result<Connection, LedgerError> {
+    // No URI: a directory may be called anything.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(connection)
+}
+
+/// Which version the tables are of; 0 for a file without tables.
+pub(super) fn version(connection: &Connection) -> Result<u32, LedgerError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Makes the tables in a new file for the owner's eyes alone.
+pub(super) fn create(path: &Path, epoch: &str) -> Result<Connection, LedgerError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| unusable(path, &error))?;
+    let mut connection = connect(path)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(CREATE_TABLES)?;
+    transaction.execute(statements::INSERT_EPOCH, [epoch])?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(connection)
+}

@@ -1,0 +1,386 @@
+//! Random histories: after every few commands the tables are compared with the state, and the
+//! ledger's writer is stopped and begun again.
+
+use domain::Command;
+use domain::command::PaymentOutcome;
+use domain::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
+use domain::limits::Limits;
+use domain::money::Money;
+use domain::payment::PaymentState;
+use domain::reservation::{EndReason, ReleaseReason, ReservationState, Stage};
+use domain::sale::Phase;
+use domain::seats::SeatState;
+use domain::time::{Second, Timestamp};
+use proptest::prelude::*;
+use rusqlite::{Connection, Row};
+use store::ledger::Ledger;
+
+use crate::desk::{Desk, declined};
+
+/// Numbers as proptest draws them, one after another.
+struct Dice<'d>(std::slice::Iter<'d, u32>);
+
+impl Dice<'_> {
+    fn below(&mut self, limit: usize) -> usize {
+        *self.0.next().unwrap_or(&0) as usize % limit.max(1)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_tables_say_what_the_state_says(
+        numbers in prop::collection::vec(0..1_000_000_u32, 400..1600)
+    ) {
+        let limits = Limits {
+            active_limit: 6,
+            hold_ttl: 40,
+            payment_deadline: 30,
+            place_ttl: 600,
+            arrive_ttl: 60,
+            choose_ttl: 60,
+            ..Limits::default()
+        };
+        let mut desk = Desk::open(limits);
+        let mut dice = Dice(numbers.iter());
+        let mut ledger = desk.ledger();
+        while dice.0.len() > 8 {
+            step(&mut desk, &mut dice);
+            if desk.uncommitted() > dice.below(6) {
+                desk.commit();
+            }
+            match dice.below(40) {
+                0 => {
+                    desk.commit();
+                    drop(ledger);
+                    ledger = desk.ledger();
+                    compare(&desk);
+                }
+                1..4 => {
+                    // Stopped wherever it is: what was not written comes with the next one.
+                    ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+                }
+                4..10 => drop(ledger.catch_up(&*desk.journal).unwrap()),
+                _ => {}
+            }
+        }
+        // The end of a sale: who chooses is sent home, who holds may still pay.
+        let _ = desk.ask(&Command::Close);
+        let mut last = Dice(numbers[..200].iter());
+        while last.0.len() > 8 {
+            step(&mut desk, &mut last);
+        }
+        desk.commit();
+        while !ledger.catch_up(&*desk.journal).unwrap().is_level {}
+        drop(ledger);
+        compare(&desk);
+        let before = dump(&desk.tables());
+        Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
+        prop_assert_eq!(before, dump(&desk.tables()), "a rebuilt one is the same");
+    }
+}
+
+/// One thing that somebody does, likely one that makes sense.
+fn step(desk: &mut Desk, dice: &mut Dice<'_>) {
+    desk.wait(dice.below(4_000) as u64);
+    let visits = (0..).map(VisitIndex).map_while(|index| desk.sale.visit(index));
+    let visiting: Vec<(EntryIndex, Stage)> =
+        visits.map(|visit| (visit.entry, visit.stage)).collect();
+    let choosing: Vec<EntryIndex> =
+        visiting.iter().filter(|(_, stage)| *stage == Stage::Choosing).map(|(e, _)| *e).collect();
+    let unpaid: Vec<_> = (desk.sale.reservations())
+        .filter(|reservation| matches!(reservation.state, ReservationState::Held(_)))
+        .map(|reservation| (reservation.id, reservation.visit))
+        .collect();
+    let payments: Vec<_> =
+        (0..).map(PaymentIndex).map_while(|i| desk.sale.payment(i)).map(|p| p.id).collect();
+    let joined = desk.sale.line().joined();
+    // A refusal changes nothing, and is as good a step as any.
+    match dice.below(24) {
+        0..5 => {
+            let nonce = domain::id::Nonce(u32::try_from(desk.next_id()).unwrap());
+            let _ = desk.ask(&Command::Join { nonce, keys: Default::default() });
+        }
+        5..11 if !choosing.is_empty() => {
+            let place = desk.place(choosing[dice.below(choosing.len())]);
+            let first = u32::try_from(dice.below(32)).unwrap();
+            let seats: Vec<u32> =
+                (first..32.min(first + 1 + u32::try_from(dice.below(3)).unwrap())).collect();
+            let _ = desk.hold(place, &seats);
+        }
+        11..15 if !unpaid.is_empty() => {
+            let (reservation, visit) = unpaid[dice.below(unpaid.len())];
+            let place = desk.place(desk.sale.visit(visit).unwrap().entry);
+            let _ = match dice.below(5) {
+                0 => desk.ask(&Command::GiveBack { place, reservation }).map(drop),
+                1 => desk.ask(&Command::Leave { place }).map(drop),
+                _ => desk.pay(place, reservation).map(drop),
+            };
+        }
+        15..19 if !payments.is_empty() => {
+            let recent = dice.below(payments.len().min(6));
+            let payment = payments[payments.len() - 1 - recent];
+            match dice.below(6) {
+                0 => desk.settle(payment, PaymentOutcome::Unknown),
+                1 | 2 => desk.settle(payment, declined()),
+                3 => drop(desk.ask(&Command::SettleRefund { payment })),
+                _ => desk.settle(payment, PaymentOutcome::Approved),
+            }
+        }
+        19 if joined > 0 => {
+            let place = desk.place(EntryIndex(u32::try_from(dice.below(joined)).unwrap()));
+            let _ = desk.ask(&Command::Leave { place });
+        }
+        20 => {
+            let seats = vec![SeatIndex(u32::try_from(dice.below(32)).unwrap())];
+            let pool = u16::try_from(dice.below(2)).unwrap();
+            let _ = match dice.below(2) {
+                0 => desk.ask(&Command::Withhold { seats, pool }),
+                _ => desk.ask(&Command::Release { seats }),
+            };
+        }
+        21 => {
+            // Who is there: else all miss their turns.
+            let entries = (0..u32::try_from(joined).unwrap()).map(EntryIndex).collect();
+            let _ = desk.ask(&Command::Seen { entries });
+        }
+        22 => match dice.below(12) {
+            0 => drop(desk.ask(&Command::Pause)),
+            1..4 => drop(desk.ask(&Command::Unpause)),
+            4 => {
+                let mut limits = *desk.sale.limits();
+                limits.active_limit = 3 + u32::try_from(dice.below(5)).unwrap();
+                let _ = desk.ask(&Command::ChangeLimits(limits));
+            }
+            5 if joined > 60 => drop(desk.ask(&Command::Close)),
+            6..9 => {
+                desk.commit();
+                let silent_since = desk.now;
+                desk.wait(12_345 + dice.below(60_000) as u64);
+                let _ = desk.ask(&Command::Resume { silent_since });
+            }
+            _ => desk.wait(30_000),
+        },
+        _ => drop(desk.ask(&Command::Tick)),
+    }
+}
+
+/// Every row that speaks of the state, against it.
+fn compare(desk: &Desk) {
+    let (sale, tables) = (&desk.sale, desk.tables());
+    let hall = sale.hall().unwrap();
+    let plan = hall.plan();
+    let id_of = |index: ReservationIndex| short(sale.reservation(index).unwrap().id.0);
+
+    // The sale.
+    let state = match sale.phase() {
+        Phase::Unscheduled => unreachable!("it was scheduled"),
+        Phase::Scheduled => "scheduled",
+        Phase::Open => "open",
+        Phase::Paused => "paused",
+        Phase::Closed => "closed",
+    };
+    assert_eq!(texts(&tables, "SELECT state FROM sales"), [state]);
+    for (name, value, ..) in sale.limits().table() {
+        let query = format!("SELECT value FROM sale_limits WHERE name = '{name}'");
+        assert_eq!(texts(&tables, &query), [value.to_string()], "{name}");
+    }
+
+    // Seats and their owners.
+    let seats: Vec<String> = (0..)
+        .map(SeatIndex)
+        .zip(hall.seats())
+        .map(|(index, seat)| {
+            let (state, pool, owner) = match sale.seats().state(index) {
+                SeatState::Free => ("free", "", String::new()),
+                SeatState::Withheld(pool) => {
+                    ("withheld", &*plan.pools[usize::from(pool)], String::new())
+                }
+                SeatState::Held(owner) => ("held", "", id_of(owner)),
+                SeatState::Sold(owner) => ("sold", "", id_of(owner)),
+            };
+            let performance = plan.performances[usize::from(seat.performance)].id.as_str();
+            format!("{performance}|{}|{}|{state}|{pool}|{owner}", &*seat.number, seat.price.0)
+        })
+        .collect();
+    let query = "SELECT performance_id, seat_number, price, state, pool, reservation_id FROM seats \
+                 ORDER BY seat_index";
+    assert_eq!(texts(&tables, query), seats);
+
+    // Reservations with their lines.
+    let node = |second: Second| utc(sale.clock().node(second));
+    let reservations: Vec<String> = sale
+        .reservations()
+        .map(|reservation| {
+            let (state, until, hard_end) = match reservation.state {
+                ReservationState::Held(until) => ("held", node(until), node(reservation.hard_end)),
+                ReservationState::Paying(until) => {
+                    ("paying", node(until), node(reservation.hard_end))
+                }
+                ReservationState::Confirmed => ("confirmed", String::new(), String::new()),
+                ReservationState::Released(ReleaseReason::GivenBack, _) => {
+                    ("given_back", String::new(), String::new())
+                }
+                ReservationState::Released(ReleaseReason::Expired, _) => {
+                    ("expired", String::new(), String::new())
+                }
+            };
+            let entry = sale.visit(reservation.visit).unwrap().entry;
+            let (id, amount) = (short(reservation.id.0), reservation.amount().0);
+            format!("{id}|{entry}|{state}|{amount}|{until}|{hard_end}")
+        })
+        .collect();
+    let query = "SELECT reservation_id, entry_number, state, amount, held_until, hard_end \
+                 FROM reservations ORDER BY reservation_number";
+    assert_eq!(texts(&tables, query), reservations);
+    let lines: Vec<String> = sale
+        .reservations()
+        .flat_map(|reservation| {
+            let live = match reservation.state {
+                ReservationState::Released(..) => 0,
+                ReservationState::Held(_)
+                | ReservationState::Paying(_)
+                | ReservationState::Confirmed => 1,
+            };
+            reservation.seats().map(move |seat| {
+                let seat = hall.seat(seat).unwrap();
+                let performance = plan.performances[usize::from(seat.performance)].id.as_str();
+                let id = short(reservation.id.0);
+                format!("{id}|{performance}|{}|{}|{live}", &*seat.number, seat.price.0)
+            })
+        })
+        .collect();
+    let query = "SELECT reservation_id, lines.performance_id, seat_number, price, live \
+                 FROM reservation_lines AS lines JOIN reservations USING (reservation_id) \
+                 ORDER BY reservation_number, line_number";
+    assert_eq!(texts(&tables, query), lines);
+
+    // Visits.
+    let visits: Vec<String> = (0..)
+        .map(VisitIndex)
+        .map_while(|index| sale.visit(index))
+        .map(|visit| {
+            let reservation = visit.reservation.and_then(|index| sale.reservation(index));
+            let state = match visit.stage {
+                Stage::Choosing => "choosing",
+                Stage::Reserved => match reservation.unwrap().state {
+                    ReservationState::Confirmed => "done",
+                    ReservationState::Held(_)
+                    | ReservationState::Paying(_)
+                    | ReservationState::Released(..) => "reserved",
+                },
+                Stage::Missed => "missed",
+                Stage::Ended(EndReason::Left) => "left",
+                Stage::Ended(EndReason::TooSlow) => "too_slow",
+                Stage::Ended(EndReason::HoldExpired) => "hold_expired",
+                Stage::Ended(EndReason::SoldOut) => "sold_out",
+                Stage::Ended(EndReason::Closed) => "closed",
+                Stage::Ended(EndReason::Absent | EndReason::Removed) => unreachable!(),
+            };
+            format!("{}|{state}", visit.entry)
+        })
+        .collect();
+    let query = "SELECT entry_number, state FROM visits ORDER BY visit_number";
+    assert_eq!(texts(&tables, query), visits);
+
+    // Money.
+    let payments: Vec<String> = (0..)
+        .map(PaymentIndex)
+        .map_while(|index| sale.payment(index))
+        .map(|payment| {
+            let (state, reason) = match &payment.state {
+                PaymentState::Running(_) => ("running", ""),
+                PaymentState::Unknown => ("unknown", ""),
+                PaymentState::Approved(_) => ("approved", ""),
+                PaymentState::Declined(decline) => ("declined", &*decline.reason),
+                PaymentState::RefundDue => ("refund_due", ""),
+                PaymentState::Refunded(_) => ("refunded", ""),
+            };
+            let refund = match &payment.state {
+                PaymentState::RefundDue => "due",
+                PaymentState::Refunded(_) => "done",
+                PaymentState::Running(_)
+                | PaymentState::Unknown
+                | PaymentState::Approved(_)
+                | PaymentState::Declined(_) => "",
+            };
+            format!("{}|{}|{state}|{reason}|{refund}", id_of(payment.reservation), payment.amount.0)
+        })
+        .collect();
+    // What was declined first and approved later keeps the reason.
+    let query = "SELECT payments.reservation_id, payments.amount, payments.state, \
+                 iif(payments.state = 'declined', decline_reason, ''), refunds.state \
+                 FROM payments LEFT JOIN refunds USING (payment_id) ORDER BY payment_number";
+    assert_eq!(texts(&tables, query), payments);
+    let takings = sale.takings();
+    let sum = |query: &str| Money(texts(&tables, query)[0].parse().unwrap());
+    let query = "SELECT coalesce(sum(amount), 0) FROM payments WHERE state = 'approved'";
+    assert_eq!(sum(query), takings.confirmed);
+    let query = "SELECT coalesce(sum(amount), 0) FROM refunds WHERE state = 'due'";
+    assert_eq!(sum(query), takings.refund_due);
+    let query = "SELECT coalesce(sum(amount), 0) FROM refunds WHERE state = 'done'";
+    assert_eq!(sum(query), takings.refunded);
+
+    // The minutes add up.
+    assert_eq!(sum("SELECT coalesce(sum(income), 0) FROM line_minutes"), takings.confirmed);
+    let counts = "SELECT coalesce(sum(joined), 0), coalesce(sum(admitted), 0), \
+                  coalesce(sum(holds), 0), coalesce(sum(seats_sold), 0), \
+                  coalesce(sum(payments_begun), 0) FROM line_minutes";
+    let expected = [
+        sale.line().joined(),
+        visits.len(),
+        reservations.len(),
+        sale.seats().counts().sold as usize,
+        payments.len(),
+    ];
+    assert_eq!(texts(&tables, counts), [expected.map(|count| count.to_string()).join("|")]);
+}
+
+/// The rows of a query, each as its columns with bars between.
+pub(crate) fn texts(tables: &Connection, query: &str) -> Vec<String> {
+    let mut statement = tables.prepare(query).unwrap();
+    let columns = statement.column_count();
+    let row = |row: &Row<'_>| {
+        let value = |column| {
+            Ok(match row.get(column)? {
+                rusqlite::types::Value::Null => String::new(),
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                rusqlite::types::Value::Real(number) => number.to_string(),
+                rusqlite::types::Value::Text(text) => text,
+                rusqlite::types::Value::Blob(bytes) => format!("{bytes:?}"),
+            })
+        };
+        Ok((0..columns).map(value).collect::<rusqlite::Result<Vec<_>>>()?.join("|"))
+    };
+    statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+}
+
+/// The names of the tables.
+pub(crate) fn tables_of(tables: &Connection) -> Vec<String> {
+    texts(tables, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+}
+
+/// Everything in all tables.
+pub(crate) fn dump(tables: &Connection) -> Vec<String> {
+    let names = tables_of(tables);
+    let rows = |name: &String| {
+        let mut rows = texts(tables, &format!("SELECT * FROM {name}"));
+        rows.sort();
+        rows.into_iter().map(|row| format!("{name}: {row}")).collect::<Vec<_>>()
+    };
+    names.iter().flat_map(rows).collect()
+}
+
+fn utc(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0.cast_signed()).unwrap();
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// Crockford's base 32, written in another way than the ledger does.
+pub(crate) fn short(id: u64) -> String {
+    let digits = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let bits = format!("{id:065b}");
+    let groups = bits.as_bytes().chunks(5).map(|five| std::str::from_utf8(five).unwrap());
+    groups.map(|five| char::from(digits[usize::from_str_radix(five, 2).unwrap()])).collect()
+}

@@ -1,0 +1,124 @@
+//! What may happen to the file: another history, another version, damage, and somebody who writes
+//! into it by hand.
+
+use domain::limits::Limits;
+use store::ledger::{Ledger, LedgerError, Standing, Violation, write_by_hand};
+
+use crate::against_the_rules::{dump, short, texts};
+use crate::desk::Desk;
+
+/// A sale where the first buyer holds seats 0 and 1.
+fn one_hold() -> (Desk, domain::id::Place, domain::id::ReservationId) {
+    let mut desk = Desk::open(Limits::default());
+    let place = desk.join();
+    let reservation = desk.hold(place, &[0, 1]).unwrap();
+    desk.commit();
+    (desk, place, reservation)
+}
+
+#[test]
+fn a_second_live_owner_cannot_be_written() {
+    let (mut desk, place, _) = one_hold();
+    drop(desk.ledger());
+    let foreign = "UPDATE reservation_lines SET seat_number = '1층-A3' WHERE line_number = 1";
+    write_by_hand(&desk.path(), foreign).unwrap();
+    let owner = texts(&desk.tables(), "SELECT reservation_id FROM reservations").remove(0);
+
+    let other = desk.join();
+    let claimant = desk.hold(other, &[3, 2]).unwrap();
+    desk.commit();
+    let before = dump(&desk.tables());
+    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let violations = ledger.catch_up(&*desk.journal).unwrap().violations;
+    let expected = Violation {
+        stream: store::StreamId(1),
+        sale: "spring".to_owned(),
+        performance: "spring-1".to_owned(),
+        seat: "1층-A3".to_owned(),
+        owner,
+        claimant: short(claimant.0),
+    };
+    assert_eq!(violations, [expected]);
+    assert_eq!(before, dump(&desk.tables()), "nothing of the batch was written");
+
+    // Nothing more of that sale is written, also after a restart, until it is mended.
+    desk.ask(&domain::Command::Leave { place }).unwrap();
+    desk.commit();
+    assert_eq!(ledger.catch_up(&*desk.journal).unwrap().violations, []);
+    drop(ledger);
+    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    assert_eq!(ledger.catch_up(&*desk.journal).unwrap().violations.len(), 1);
+    assert_eq!(before, dump(&desk.tables()));
+    drop(ledger);
+    Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
+    let live = "SELECT seat_number FROM reservation_lines WHERE live = 1 ORDER BY line_number";
+    assert_eq!(texts(&desk.tables(), live), ["1층-A4", "1층-A3"]);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_used_is_made_again() {
+    let (mut desk, ..) = one_hold();
+    drop(desk.ledger());
+    let sound = dump(&desk.tables());
+    let damages = [
+        "PRAGMA user_version = 0",
+        "UPDATE history SET epoch = '0123456789abcdef'",
+        "UPDATE positions SET batch_id = '00000000000000000000000000000063'",
+        "UPDATE positions SET batch_number = 99",
+        "DROP TABLE positions",
+    ];
+    for damage in damages {
+        write_by_hand(&desk.path(), damage).unwrap();
+        drop(desk.ledger());
+        assert_eq!(sound, dump(&desk.tables()), "{damage}");
+    }
+    for bytes in [&b""[..], b"this is no database, but it is long enough to be one"] {
+        for end in ["-wal", "-shm"] {
+            let beside = format!("{}{end}", desk.path().display());
+            let _absent = std::fs::remove_file(beside);
+        }
+        std::fs::write(desk.path(), bytes).unwrap();
+        drop(desk.ledger());
+        assert_eq!(sound, dump(&desk.tables()));
+    }
+    // Damage that only shows on the way is said, and mended by starting over.
+    write_by_hand(&desk.path(), "DELETE FROM visits").unwrap();
+    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let place = desk.place(domain::id::EntryIndex(0));
+    let reservation = desk.sale.reservations().next().unwrap().id;
+    desk.ask(&domain::Command::GiveBack { place, reservation }).unwrap();
+    desk.hold(place, &[8]).unwrap();
+    desk.commit();
+    let answer = ledger.catch_up(&*desk.journal);
+    assert!(matches!(answer, Err(LedgerError::Damaged(_))), "{answer:?}");
+    ledger.start_over(&*desk.journal).unwrap();
+    assert!(ledger.catch_up(&*desk.journal).unwrap().is_level);
+    assert_eq!(texts(&desk.tables(), "SELECT state FROM visits"), ["reserved"]);
+}
+
+#[test]
+fn a_newer_ledger_is_left_alone() {
+    let (desk, ..) = one_hold();
+    drop(desk.ledger());
+    write_by_hand(&desk.path(), "PRAGMA user_version = 99").unwrap();
+    let refused = Ledger::open(&desk.path(), &*desk.journal).unwrap_err();
+    assert!(matches!(refused, LedgerError::NewerSchema { found: 99, .. }), "{refused}");
+    assert_eq!(texts(&desk.tables(), "SELECT count(*) FROM reservations"), ["1"]);
+    // Whoever does not need it can have a new one.
+    Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
+    drop(Ledger::open(&desk.path(), &*desk.journal).unwrap());
+}
+
+#[test]
+fn it_says_how_far_it_is() {
+    let (mut desk, ..) = one_hold();
+    let ledger = desk.ledger();
+    let standing = |batch, of| [Standing { sale: "spring".to_owned(), batch, of }];
+    assert_eq!(ledger.standings(&*desk.journal).unwrap(), standing(2, 2));
+    desk.join();
+    desk.commit();
+    assert_eq!(ledger.standings(&*desk.journal).unwrap(), standing(2, 3));
+    drop(ledger);
+    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    assert_eq!(looked.standings(&*desk.journal).unwrap(), standing(2, 3));
+}
