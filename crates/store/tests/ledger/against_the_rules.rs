@@ -3,6 +3,7 @@
 
 use domain::Command;
 use domain::command::PaymentOutcome;
+use domain::command::Schedule;
 use domain::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
 use domain::limits::Limits;
 use domain::money::Money;
@@ -160,10 +161,41 @@ fn step(desk: &mut Desk, dice: &mut Dice<'_>) {
                 desk.wait(12_345 + dice.below(60_000) as u64);
                 let _ = desk.ask(&Command::Resume { silent_since });
             }
+            9..11 => {
+                let anew = described_anew(desk, dice);
+                let _ = desk.ask(&Command::Change(Box::new(anew)));
+            }
             _ => desk.wait(30_000),
         },
         _ => drop(desk.ask(&Command::Tick)),
     }
+}
+
+/// The sale with other prices, other seats kept back, a pool more, a row less or an evening more: much
+/// of it is refused once somebody has reserved.
+fn described_anew(desk: &Desk, dice: &mut Dice<'_>) -> Schedule {
+    let mut anew = crate::desk::schedule(*desk.sale.limits());
+    anew.opens_at = desk.sale.opens_at();
+    let performances = &mut anew.plan.performances;
+    performances[0].title = ["봄의 소리", "앙코르"][dice.below(2)].into();
+    performances[1].grades[1].price = Money([100, 110][dice.below(2)]);
+    let rows = &mut performances[1].sections[1].rows;
+    match dice.below(4) {
+        0 => drop(rows.pop()),
+        1 => rows[1].seats.iter_mut().for_each(|seat| seat.pool = Some(1)),
+        2 => rows[1].seats.iter_mut().for_each(|seat| seat.pool = None),
+        _ => {}
+    }
+    match dice.below(4) {
+        0 => {
+            let mut third = performances[0].clone();
+            third.id = domain::id::PerformanceId::parse("spring-3").unwrap();
+            performances.push(third);
+        }
+        1 => anew.plan.pools.push("guests".into()),
+        _ => {}
+    }
+    anew
 }
 
 /// Every row that speaks of the state, against it.

@@ -65,8 +65,8 @@ impl Desk {
         let outcome = self.sale.execute(command, self.now, &mut events);
         if !events.is_empty() {
             let command = CommandKind::from(command);
-            let cause = Cause { actor: Actor::System, command, request: None };
-            write_record(&mut self.body, cause, &events);
+            let cause = Cause { actor: Actor::System, command, request: None, warrant: None };
+            write_record(&mut self.body, &cause, &events);
             self.commands += 1;
         }
         outcome
@@ -174,7 +174,7 @@ pub(crate) fn declined() -> PaymentOutcome {
 
 /// Two evenings with two sections of two rows of four seats: VIP at 200 in front, R at 100 behind;
 /// the last two seats of each section are kept for the press.
-fn schedule(limits: Limits) -> Schedule {
+pub(crate) fn schedule(limits: Limits) -> Schedule {
     let row = |name: &str, section: &str, grade: u16, kept: bool| Row {
         name: name.into(),
         seats: (1..=4)
@@ -202,6 +202,7 @@ fn schedule(limits: Limits) -> Schedule {
             Grade { name: "R".into(), price: Money(100) },
         ],
         sections: vec![section("1층"), section("2층")],
+        wheelchair_places: Vec::new(),
     };
     Schedule {
         sale: SaleId::parse("spring").unwrap(),
@@ -214,5 +215,6 @@ fn schedule(limits: Limits) -> Schedule {
         limits,
         opens_at: Timestamp(BEGIN),
         closes_at: None,
+        file: None,
     }
 }
