@@ -4,6 +4,7 @@
 //! and laid out flat for the rules: every seat of the sale has a [`SeatIndex`] in plan order, over
 //! all performances. A plan that changes is another one, laid out anew.
 
+mod access;
 mod numbering;
 
 use jiff::civil::Date;
@@ -13,6 +14,7 @@ use minicbor::{Decode, Encode};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+pub use self::access::{Access, WheelchairPlace};
 use self::numbering::Numbering;
 use crate::id::{Name, PerformanceId, SeatIndex};
 use crate::money::{Currency, Money};
@@ -69,19 +71,8 @@ pub struct Performance {
     pub sections: Vec<Section>,
     /// Places for wheelchairs, in the order of their numbers' first mention; most halls list none.
     #[n(7)]
-    #[cbor(with = "places", has_nil)]
+    #[cbor(with = "access::places", has_nil)]
     pub wheelchair_places: Vec<WheelchairPlace>,
-}
-
-/// A place for a wheelchair, and the seats beside it for those who come along.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct WheelchairPlace {
-    /// Its number, one of the performance's seats.
-    #[n(0)]
-    pub place: Name,
-    /// Seats that are held only together with it.
-    #[n(1)]
-    pub companions: Vec<Name>,
 }
 
 /// A price class of a performance.
@@ -161,35 +152,6 @@ mod date {
     }
 }
 
-mod places {
-    //! The wheelchair places of a performance; where there are none, nothing is written, as before
-    //! there were any.
-    use super::{Decoder, Encoder, WheelchairPlace, Write, decode, encode};
-
-    pub(super) fn encode<C, W: Write>(
-        places: &[WheelchairPlace],
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), encode::Error<W::Error>> {
-        e.encode(places)?.ok()
-    }
-
-    pub(super) fn decode<C>(
-        d: &mut Decoder<'_>,
-        _: &mut C,
-    ) -> Result<Vec<WheelchairPlace>, decode::Error> {
-        d.decode()
-    }
-
-    pub(super) fn nil() -> Option<Vec<WheelchairPlace>> {
-        Some(Vec::new())
-    }
-
-    pub(super) fn is_nil(places: &[WheelchairPlace]) -> bool {
-        places.is_empty()
-    }
-}
-
 /// Why a plan cannot be sold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
@@ -236,15 +198,6 @@ pub struct HallSeat {
     pub price: Money,
 }
 
-/// What a seat is to people with a wheelchair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// A place for a wheelchair.
-    Wheelchair,
-    /// A seat that is held only together with this wheelchair place.
-    Companion(SeatIndex),
-}
-
 /// A plan, checked and laid out.
 #[derive(Debug)]
 pub struct Hall {
@@ -285,32 +238,8 @@ impl Hall {
         }
         drop(ids);
         let mut all = Self { plan, seats: hall, performances, access: Vec::new() };
-        all.access = all.find_places()?;
+        all.access = access::find(&all)?;
         Ok(all)
-    }
-
-    fn find_places(&self) -> Result<Vec<(SeatIndex, Access)>, PlanError> {
-        let mut access = std::collections::BTreeMap::new();
-        for (number, performance) in (0..).zip(&self.plan.performances) {
-            let find = |name: &Name| {
-                self.find(number, name).ok_or_else(|| PlanError::UnknownPlace(name.clone()))
-            };
-            for place in &performance.wheelchair_places {
-                let index = find(&place.place)?;
-                let companions = place
-                    .companions
-                    .iter()
-                    .map(|companion| Ok((companion, find(companion)?, Access::Companion(index))));
-                let place = std::iter::once(Ok((&place.place, index, Access::Wheelchair)));
-                for found in place.chain(companions) {
-                    let (name, seat, what) = found?;
-                    if access.insert(seat, what).is_some() {
-                        return Err(PlanError::PlaceTwice(name.clone()));
-                    }
-                }
-            }
-        }
-        Ok(access.into_iter().collect())
     }
 
     /// The plan it was built from.
@@ -329,31 +258,6 @@ impl Hall {
     #[must_use]
     pub fn seat(&self, index: SeatIndex) -> Option<&HallSeat> {
         self.seats.get(index.at())
-    }
-
-    /// The seats that are something to people with a wheelchair, in plan order.
-    #[must_use]
-    pub fn accessible(&self) -> &[(SeatIndex, Access)] {
-        &self.access
-    }
-
-    /// What a seat is to people with a wheelchair, if anything.
-    #[must_use]
-    pub fn access(&self, seat: SeatIndex) -> Option<Access> {
-        let at = self.access.binary_search_by_key(&seat, |(seat, _)| *seat).ok()?;
-        Some(self.access[at].1)
-    }
-
-    /// The first of these seats that is a companion's without its wheelchair place among them.
-    #[must_use]
-    pub fn companion_alone(&self, seats: &[SeatIndex]) -> Option<SeatIndex> {
-        if self.access.is_empty() {
-            return None;
-        }
-        seats.iter().copied().find(|seat| match self.access(*seat) {
-            Some(Access::Companion(place)) => !seats.contains(&place),
-            Some(Access::Wheelchair) | None => false,
-        })
     }
 
     /// The seats of a performance, as indices of [`Hall::seats`].
@@ -446,7 +350,7 @@ mod tests {
         Seat { number: number.into(), grade: 0, x: 0, y: 0, pool: None }
     }
 
-    fn performance(id: &str, seats: &[&str]) -> Performance {
+    pub(super) fn performance(id: &str, seats: &[&str]) -> Performance {
         Performance {
             id: PerformanceId::parse(id).unwrap(),
             title: "봄".into(),
@@ -465,7 +369,7 @@ mod tests {
         }
     }
 
-    fn plan() -> Plan {
+    pub(super) fn plan() -> Plan {
         Plan {
             currency: Currency::KRW,
             time_zone: "Asia/Seoul".into(),
@@ -508,25 +412,6 @@ mod tests {
         let hall = Hall::build(plan).unwrap();
         let rows: Vec<_> = hall.seats().iter().map(|seat| (seat.section, seat.row)).collect();
         assert_eq!(rows, [(0, 0), (0, 0), (0, 1), (1, 2), (0, 0)]);
-    }
-
-    #[test]
-    fn a_companion_sits_only_beside_the_wheelchair() {
-        let mut plan = plan();
-        plan.performances[0] = performance("one", &["A1", "A2", "A3", "A4"]);
-        let place = WheelchairPlace { place: "A2".into(), companions: vec!["A1".into()] };
-        plan.performances[0].wheelchair_places = vec![place];
-        let hall = Hall::build(plan).unwrap();
-        let seats = |numbers: &[u32]| numbers.iter().copied().map(SeatIndex).collect::<Vec<_>>();
-        assert_eq!(hall.access(SeatIndex(0)), Some(Access::Companion(SeatIndex(1))));
-        assert_eq!(hall.access(SeatIndex(1)), Some(Access::Wheelchair));
-        // The same number in another performance is a seat like all others.
-        assert_eq!((hall.access(SeatIndex(2)), hall.access(SeatIndex(4))), (None, None));
-        for (wish, alone) in
-            [(&[0][..], Some(0)), (&[2, 0], Some(0)), (&[0, 1], None), (&[1], None), (&[2], None)]
-        {
-            assert_eq!(hall.companion_alone(&seats(wish)), alone.map(SeatIndex), "{wish:?}");
-        }
     }
 
     #[test]

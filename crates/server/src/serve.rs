@@ -64,6 +64,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     log::start(options.log_format, &options.log);
     refuse_play_money(options.listen, options.allow_sandbox_payments)?;
     let traces = Traces::new(options)?;
+    let sales = options.sales.as_deref().map(SalesDir::open).transpose()?;
 
     let mut store_options = store::Options::new(Arc::new(wall_ms));
     store_options.accept_shorter_history = options.accept_shorter_history;
@@ -74,8 +75,6 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     let book = options.data.file(SANDBOX_BOOK_FILE);
     let gateway: Arc<dyn PaymentGateway> =
         Arc::new(SandboxGateway::open(&book, wall_ms).map_err(Stop::failed)?);
-
-    let sales = options.sales.as_deref().map(SalesDir::open).transpose()?;
 
     let runtime = Runtime::new().map_err(|error| Stop::failed(format!("no threads: {error}.")))?;
     let opened = runtime.block_on(async {

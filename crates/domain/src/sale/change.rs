@@ -140,3 +140,82 @@ impl<'h> Rows<'h> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::id::{FileHash, Name, PerformanceId, SaleId};
+    use crate::limits::Limits;
+    use crate::money::Currency;
+    use crate::plan::{Grade, Performance, Plan, Row, Seat, Section};
+    use crate::sale::FILES_MAX;
+    use crate::time::Timestamp;
+
+    /// A sale of one seat, as the n-th file describes it.
+    fn described(n: u8) -> Box<Schedule> {
+        let seat = Seat { number: "A1".into(), grade: 0, x: 0, y: 0, pool: None };
+        let row = Row { name: "A".into(), seats: vec![seat] };
+        let performance = Performance {
+            id: PerformanceId::parse("one").expect("a name"),
+            title: Name::from(format!("title {n}")),
+            venue: "hall".into(),
+            date: jiff::civil::date(2026, 5, 1),
+            starts_at: Timestamp(0),
+            grades: vec![Grade { name: "R".into(), price: Money(100) }],
+            sections: vec![Section { name: "1F".into(), rows: vec![row] }],
+            wheelchair_places: Vec::new(),
+        };
+        Box::new(Schedule {
+            sale: SaleId::parse("one").expect("a name"),
+            plan: Plan {
+                currency: Currency::KRW,
+                time_zone: "Asia/Seoul".into(),
+                pools: Vec::new(),
+                performances: vec![performance],
+            },
+            limits: Limits::default(),
+            opens_at: Timestamp(1_000_000),
+            closes_at: None,
+            file: Some(FileHash([n; 32])),
+        })
+    }
+
+    fn title(sale: &Sale) -> String {
+        sale.hall().expect("it is scheduled").plan().performances[0].title.to_string()
+    }
+
+    #[test]
+    fn a_file_is_applied_once_and_the_oldest_are_forgotten() {
+        let (mut sale, now) = (Sale::default(), Timestamp(1_000));
+        let mut tell = |command: Command| {
+            let mut events = Vec::new();
+            sale.execute(&command, now, &mut events).expect("it may be so");
+            (events.len(), title(&sale), sale.files().len())
+        };
+        let count = u8::try_from(FILES_MAX).expect("few");
+        assert_eq!(tell(Command::Schedule(described(0))), (1, "title 0".to_owned(), 1));
+        assert_eq!(tell(Command::Change(described(0))), (0, "title 0".to_owned(), 1));
+        assert_eq!(tell(Command::Change(described(1))), (1, "title 1".to_owned(), 2));
+        // An old file that still lies there undoes nothing.
+        assert_eq!(tell(Command::Change(described(0))), (0, "title 1".to_owned(), 2));
+        for n in 2..=count {
+            tell(Command::Change(described(n)));
+        }
+        assert_eq!(tell(Command::Change(described(1))), (0, format!("title {count}"), FILES_MAX));
+        assert_eq!(tell(Command::Change(described(0))), (1, "title 0".to_owned(), FILES_MAX));
+    }
+
+    #[test]
+    fn a_file_that_says_what_is_so_is_noted() {
+        let (mut sale, mut events) = (Sale::default(), Vec::new());
+        let mut by_hand = described(0);
+        by_hand.file = None;
+        let now = Timestamp(1_000);
+        sale.execute(&Command::Schedule(by_hand.clone()), now, &mut events).expect("a sale");
+        sale.execute(&Command::Change(by_hand), now, &mut events).expect("nothing new");
+        assert_eq!(events.len(), 1);
+        sale.execute(&Command::Change(described(0)), now, &mut events).expect("a file");
+        assert_eq!((events.len(), sale.files().len()), (2, 1));
+    }
+}
