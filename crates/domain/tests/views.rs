@@ -2,7 +2,8 @@
 
 use domain::command::Schedule;
 use domain::id::{
-    EntryIndex, Name, Nonce, PerformanceId, ReservationId, SaleId, SeatIndex, VisitIndex,
+    EntryIndex, Name, Nonce, PerformanceId, ReservationId, ReservationIndex, SaleId, SeatIndex,
+    VisitIndex,
 };
 use domain::limits::Limits;
 use domain::money::{Currency, Money};
@@ -71,10 +72,44 @@ fn a_performance_has_its_place_in_the_plan() {
 }
 
 #[test]
+fn among_many_seats_each_is_found_and_no_other() {
+    let hall = Hall::build(plan(5_000, Money(100))).expect("a hall");
+    for number in 1..=5_000 {
+        let found = hall.find(0, &format!("A{number}"));
+        assert_eq!(found, Some(SeatIndex(number - 1)));
+    }
+    for number in 5_001..=10_000 {
+        assert_eq!(hall.find(0, &format!("A{number}")), None);
+    }
+}
+
+#[test]
 fn the_highest_price_is_a_price() {
     assert!(Hall::build(plan(1, Money::PRICE_MAX)).is_ok());
     let too_high = Money(Money::PRICE_MAX.0 + 1);
     assert_eq!(Hall::build(plan(1, too_high)).unwrap_err(), PlanError::Price("R".into()));
+}
+
+#[test]
+fn a_sale_can_be_joined_while_it_is_on_and_something_is_left() {
+    let mut sale = scheduled(1);
+    assert!(!sale.joinable());
+    sale.evolve(&Event::Opened);
+    assert!(sale.joinable());
+    sale.evolve(&Event::Paused);
+    assert!(sale.joinable());
+    sale.evolve(&Event::Closed { at: Second(10) });
+    assert!(!sale.joinable());
+}
+
+#[test]
+fn a_sale_that_is_nothing_yet_is_read_as_it_was_written() {
+    let bytes = minicbor::to_vec(Sale::default()).expect("it is written");
+    let read: Sale = minicbor::decode(&bytes).expect("it is read");
+    assert!(read.id().is_none());
+    let bytes = minicbor::to_vec(scheduled(3)).expect("it is written");
+    let read: Sale = minicbor::decode(&bytes).expect("it is read");
+    assert_eq!(read.seats().counts(), scheduled(3).seats().counts());
 }
 
 #[test]
@@ -103,6 +138,10 @@ fn only_the_page_of_a_changed_seat_is_another() {
         key: None,
     });
     assert_eq!(same(&sale), [true, false, true]);
+    let view = sale.reservation_view(ReservationIndex(0)).expect("a view");
+    assert_eq!(view.reservation.id, ReservationId(1));
+    assert!(view.reservation.seats().eq([changed]));
+    assert!(sale.reservation_view(ReservationIndex(1)).is_none());
     let beyond = SeatIndex(page(3).0 + u32::try_from(PAGE_SEATS).expect("a page"));
     assert!(!sale.seats().same_page(before.seats(), beyond));
 }

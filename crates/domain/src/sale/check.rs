@@ -201,3 +201,118 @@ impl Sale {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Schedule;
+    use crate::event::Event;
+    use crate::id::{EntryIndex, Nonce, PaymentId, PerformanceId, ReservationId, SaleId};
+    use crate::limits::Limits;
+    use crate::money::{Currency, Money};
+    use crate::plan::{Grade, Performance, Plan, Row, Seat, Section};
+    use crate::time::{Second, Timestamp};
+
+    fn schedule() -> Schedule {
+        let seat = |number: &str| Seat { number: number.into(), grade: 0, x: 0, y: 0, pool: None };
+        let performance = Performance {
+            id: PerformanceId::parse("one").unwrap(),
+            title: "봄".into(),
+            venue: "홀".into(),
+            date: jiff::civil::date(2099, 5, 1),
+            starts_at: Timestamp(4_000_000_000_000),
+            grades: vec![Grade { name: "R".into(), price: Money(100) }],
+            sections: vec![Section {
+                name: "1F".into(),
+                rows: vec![Row { name: "A".into(), seats: vec![seat("A1"), seat("A2")] }],
+            }],
+            wheelchair_places: Vec::new(),
+        };
+        Schedule {
+            sale: SaleId::parse("spring").unwrap(),
+            plan: Plan {
+                currency: Currency::KRW,
+                time_zone: "Asia/Seoul".into(),
+                pools: Vec::new(),
+                performances: vec![performance],
+            },
+            limits: Limits::default(),
+            opens_at: Timestamp(1_000),
+            closes_at: None,
+            file: None,
+        }
+    }
+
+    /// One buyer who is paying for A1, another who waits.
+    fn paying() -> Sale {
+        let mut sale = Sale::default();
+        let at = Second(10);
+        let joined = |nonce| Event::Joined { nonce: Nonce(nonce), at, keys: None };
+        for event in [
+            Event::Scheduled(Box::new(schedule())),
+            Event::Opened,
+            joined(1),
+            joined(2),
+            Event::Admitted {
+                entry: EntryIndex(0),
+                arrive_until: Second(50),
+                choose_until: Second(100),
+            },
+            Event::SeatsHeld {
+                visit: VisitIndex(0),
+                reservation: ReservationId(1),
+                seats: vec![SeatIndex(0)],
+                until: Second(100),
+                hard_end: Second(200),
+                key: None,
+            },
+            Event::PaymentBegun {
+                reservation: ReservationIndex(0),
+                payment: PaymentId(1),
+                hold_until: Second(100),
+                answer_until: Second(60),
+                key: None,
+            },
+        ] {
+            sale.evolve(&event);
+        }
+        sale
+    }
+
+    fn paid() -> Sale {
+        let mut sale = paying();
+        sale.evolve(&Event::PaymentApproved { payment: PaymentIndex(0), at: Second(20) });
+        sale
+    }
+
+    #[track_caller]
+    fn broken(mut sale: Sale, damage: impl FnOnce(&mut Sale)) -> u8 {
+        assert_eq!(sale.check(), Ok(()));
+        damage(&mut sale);
+        sale.check().expect_err("it is broken").invariant
+    }
+
+    #[test]
+    fn what_is_broken_is_found_by_its_number() {
+        let seat = SeatIndex(0);
+        let free = |sale: &mut Sale| {
+            let hall = sale.hall.clone().unwrap();
+            sale.seats.set(&hall, seat, SeatState::Free);
+        };
+        assert_eq!(broken(paid(), free), 1);
+        let strangers = |sale: &mut Sale| sale.visits.get_mut(0).unwrap().entry = EntryIndex(1);
+        assert_eq!(broken(paying(), strangers), 5);
+        assert_eq!(broken(paying(), |sale| sale.active += 1), 3);
+        let over = |sale: &mut Sale| sale.visits.get_mut(0).unwrap().stage = Stage::Missed;
+        assert_eq!(broken(paying(), over), 3);
+        let of_another = |sale: &mut Sale| sale.reservations.get_mut(0).unwrap().payment = None;
+        assert_eq!(broken(paying(), of_another), 6);
+        assert_eq!(broken(paying(), |sale| sale.open_payments.clear()), 8);
+        assert_eq!(broken(paid(), |sale| sale.takings.confirmed += Money(1)), 7);
+        let unpaid = |sale: &mut Sale| {
+            sale.payments.get_mut(0).unwrap().state = PaymentState::RefundDue;
+            sale.open_payments.insert(PaymentIndex(0));
+        };
+        assert_eq!(broken(paid(), unpaid), 7);
+    }
+}

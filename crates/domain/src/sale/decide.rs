@@ -551,3 +551,23 @@ fn shortened(reason: &Name) -> Name {
         .collect::<String>()
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_word_is_cut_between_two_letters() {
+        let table = [
+            ("a".repeat(REASON_MAX), REASON_MAX),
+            ("a".repeat(REASON_MAX + 1), REASON_MAX),
+            ("가".repeat(REASON_MAX), REASON_MAX / 3 * 3),
+            (format!("a{}", "가".repeat(REASON_MAX)), 1 + (REASON_MAX - 1) / 3 * 3),
+        ];
+        for (word, bytes) in table {
+            let short = shortened(&word.as_str().into());
+            assert_eq!(short.len(), bytes, "{word}");
+            assert!(word.starts_with(&*short));
+        }
+    }
+}
