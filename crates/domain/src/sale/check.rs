@@ -307,7 +307,9 @@ mod tests {
         assert_eq!(broken(paying(), over), 3);
         let of_another = |sale: &mut Sale| sale.reservations.get_mut(0).unwrap().payment = None;
         assert_eq!(broken(paying(), of_another), 6);
-        assert_eq!(broken(paying(), |sale| sale.open_payments.clear()), 8);
+        let mut unknown = paying();
+        unknown.evolve(&Event::PaymentUnknown { payment: PaymentIndex(0) });
+        assert_eq!(broken(unknown, |sale| sale.open_payments.clear()), 8);
         assert_eq!(broken(paid(), |sale| sale.takings.confirmed += Money(1)), 7);
         let unpaid = |sale: &mut Sale| {
             sale.payments.get_mut(0).unwrap().state = PaymentState::RefundDue;

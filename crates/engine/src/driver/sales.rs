@@ -1,4 +1,6 @@
 //! The deciding thread: the cores of all sales, the catalogue, and what goes where.
+//!
+//! One idea: all that this thread owns, and every way into it and out of it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
