@@ -11,6 +11,20 @@ use minicbor::decode::Decoder;
 use minicbor::encode::{Encoder, Write};
 use minicbor::{Decode, Encode};
 
+/// The characters of an id as people see it: Crockford's base 32 in lower case.
+pub const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// An id as people see it, in `N` characters; `value` must fit into `5 * N` bits.
+#[must_use]
+pub fn spell<const N: usize>(mut value: u128) -> [u8; N] {
+    let mut text = [0; N];
+    for place in text.iter_mut().rev() {
+        *place = ALPHABET[(value & 31) as usize];
+        value >>= 5;
+    }
+    text
+}
+
 macro_rules! index {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*

@@ -92,6 +92,22 @@ pub enum EndReason {
     Removed,
 }
 
+impl EndReason {
+    /// The reason as one word, for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Absent => "absent",
+            Self::TooSlow => "too_slow",
+            Self::HoldExpired => "hold_expired",
+            Self::SoldOut => "sold_out",
+            Self::Closed => "closed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 /// What a command with an idempotency key brought about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct KeyRecord {

@@ -11,6 +11,8 @@ mod check;
 mod decide;
 mod due;
 mod evolve;
+#[cfg(test)]
+mod fixture;
 mod snapshot;
 mod view;
 

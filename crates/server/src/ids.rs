@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use domain::id::{ALPHABET, spell};
 use rand::{Rng, RngExt};
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -97,7 +98,6 @@ pub(crate) type ShortId = IdText<13>;
 /// A 128-bit id as people see it: 26 characters.
 pub(crate) type LongId = IdText<26>;
 
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const BITS: u32 = 5;
 
 /// An id's text, without an allocation.
@@ -108,16 +108,6 @@ impl<const N: usize> IdText<N> {
     /// The text.
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the alphabet is ASCII")
-    }
-
-    /// `value` must fit into `5 * N` bits; both callers make sure by their types.
-    fn spell(mut value: u128) -> Self {
-        let mut text = [0; N];
-        for place in text.iter_mut().rev() {
-            *place = ALPHABET[(value & 31) as usize];
-            value >>= BITS;
-        }
-        Self(text)
     }
 
     /// Reads `N` characters of the alphabet whose value fits into `bits`.
@@ -147,13 +137,13 @@ const VALUES: [u8; 256] = {
 
 impl From<u64> for ShortId {
     fn from(id: u64) -> Self {
-        Self::spell(id.into())
+        Self(spell(id.into()))
     }
 }
 
 impl From<u128> for LongId {
     fn from(id: u128) -> Self {
-        Self::spell(id)
+        Self(spell(id))
     }
 }
 

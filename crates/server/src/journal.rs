@@ -79,7 +79,8 @@ pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Stop> {
     Ok(if all_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn open(data: &DataDir, accept_shorter_history: bool) -> Result<Arc<dyn Journal>, Stop> {
+/// Opens the journal to be read, also beside a box office that writes it.
+pub(crate) fn open(data: &DataDir, accept_shorter_history: bool) -> Result<Arc<dyn Journal>, Stop> {
     let mut options = store::Options::new(Arc::new(wall_ms));
     options.accept_shorter_history = accept_shorter_history;
     store::open_read_only(&data.location()?, options).map_err(Stop::failed)

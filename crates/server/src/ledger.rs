@@ -1,7 +1,6 @@
 //! The ledger for people: `maepyo ledger rebuild` and `maepyo ledger status`, and where the box
 //! office keeps it. What its tables are is the store's business; who keeps them up, the engine's.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use engine::clock::wall_ms;
@@ -9,7 +8,8 @@ use engine::{Engine, LedgerThread};
 use store::Journal;
 use store::ledger::{FILE_NAME, Ledger};
 
-use crate::config::{LedgerOptions, ServeOptions, Stop};
+use crate::config::{LedgerOptions, ServeOptions, Stop, say_out};
+use crate::journal;
 
 /// Keeps the ledger beside a box office, unless that is not wanted.
 pub(crate) fn keep(
@@ -30,33 +30,24 @@ pub(crate) fn keep(
 pub(crate) fn rebuild(options: &LedgerOptions) -> Result<(), Stop> {
     let location = options.data.location()?;
     // Only to be told that there is no journal, instead of making one.
-    store::open_read_only(&location, journal_options()).map_err(Stop::failed)?;
-    let journal = store::open(&location, journal_options()).map_err(Stop::failed)?;
+    journal::open(&options.data, false)?;
+    let store_options = store::Options::new(Arc::new(wall_ms));
+    let journal = store::open(&location, store_options).map_err(Stop::failed)?;
     let path = options.data.file(FILE_NAME);
     let batches = Ledger::rebuild(&path, &*journal).map_err(Stop::failed)?;
-    say(&format!("{}: built from {batches} batches", path.display()));
+    say_out(&format!("{}: built from {batches} batches", path.display()));
     Ok(())
 }
 
 /// Says of each sale how many of its batches are in the ledger.
 pub(crate) fn status(options: &LedgerOptions) -> Result<(), Stop> {
-    let location = options.data.location()?;
-    let journal = store::open_read_only(&location, journal_options()).map_err(Stop::failed)?;
+    let journal = journal::open(&options.data, false)?;
     let path = options.data.file(FILE_NAME);
     let ledger = Ledger::look(&path, &*journal).map_err(Stop::failed)?;
     for standing in ledger.standings(&*journal).map_err(Stop::failed)? {
         let behind = standing.of - standing.batch.min(standing.of);
         let (sale, batch, of) = (standing.sale, standing.batch, standing.of);
-        say(&format!("{sale}: batch {batch} of {of}, {behind} behind"));
+        say_out(&format!("{sale}: batch {batch} of {of}, {behind} behind"));
     }
     Ok(())
-}
-
-fn journal_options() -> store::Options {
-    store::Options::new(Arc::new(wall_ms))
-}
-
-fn say(line: &str) {
-    // Nobody reads it: the exit code still says it.
-    let _ = writeln!(io::stdout().lock(), "{line}");
 }

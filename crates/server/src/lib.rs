@@ -3,11 +3,12 @@
 //! [`run`] is the program. The map, in reading order: what the command line says (`config`); the
 //! start, the two listeners and the graceful end (`serve`); what all requests share (`app`) and the
 //! buyers' calls (`http`); the operators' calls (`ops`) and how a sale is described in a file
-//! (`sale_file`, and `sale` for the command line), the demo's two among them (`demo`); what buyers carry (`token`, `ids`) and read
-//! (`language`); the payment provider (`gateway`) and how the engine asks it (`calls`); history for
-//! people (`journal`) and tables for reports (`ledger`); a copy of everything (`backup`); operators at the
-//! command line (`operator`); a crowd to rehearse with (`stampede`); what is logged (`log`) and traced
-//! (`otlp`).
+//! (`sale_file`, and `sale` for the command line), the demo's two among them (`demo`); what buyers
+//! carry (`token`, `ids`) and read (`language`); the payment provider (`gateway`) and how the engine
+//! asks it (`calls`); history for people (`journal`) and tables for reports (`ledger`); a copy of
+//! everything (`backup`); operators at the command line (`operator`, `table`); a crowd to rehearse with
+//! (`stampede`); what is logged (`log`) and traced (`otlp`); how other servers are asked
+//! (`one_request`).
 //!
 //! Deliberately absent: rules (`domain`), storage (`store`), batching and recovery (`engine`).
 
@@ -23,6 +24,7 @@ mod journal;
 mod language;
 mod ledger;
 mod log;
+mod one_request;
 mod operator;
 mod ops;
 mod otlp;
@@ -30,6 +32,7 @@ mod sale;
 mod sale_file;
 mod serve;
 mod stampede;
+mod table;
 mod token;
 
 pub use config::run;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{self, DataDir, Stop};
 use crate::ops::AdminSecret;
+use crate::serve::ADMIN_KEY_FILE;
 use client::{Client, Word};
 use options::{Change, LimitsOptions, Reach, SeatsOptions};
 use report::{Changed, Sale, Sales};
@@ -142,7 +143,7 @@ fn client(reach: &Reach) -> Result<Client, Stop> {
 }
 
 fn key_of(data: &DataDir) -> Result<AdminSecret, Stop> {
-    AdminSecret::load(&data.file("admin.key")).map_err(|error| {
+    AdminSecret::load(&data.file(ADMIN_KEY_FILE)).map_err(|error| {
         let error = error.to_string();
         let error = error.trim_end_matches('.');
         Stop::wrong(format!("{error}: name the data directory by --data, or set MAEPYO_ADMIN_KEY."))

@@ -28,6 +28,7 @@ use crate::ids::Ids;
 use crate::language::Language;
 use crate::otlp::SpanCounts;
 use crate::serve::Occupancy;
+pub(crate) use admin::no_such_limit;
 pub(crate) use key::{AdminKey, AdminSecret};
 
 /// What is shown to operators beside what the engine publishes.

@@ -1,5 +1,6 @@
 //! The bytes of the journal, kept for ever: what `golden/records-1.hex` says is what version 1
-//! wrote (and `records-2.hex` what came later), and every later version must read it as the same events.
+//! wrote (and `records-2.hex` what came later), and every later version must read it as the same
+//! events.
 //!
 //! What `golden/warrants-1.hex` says is how the word of an operator is kept, who and why.
 //!

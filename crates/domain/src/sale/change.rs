@@ -1,10 +1,11 @@
 //! What of a sale may be described anew.
 //!
 //! Until the first buyer has been let in, everything but its name, its currency and which
-//! performances it has: more may come behind those that are there. From then on a seat keeps its number and its index, for reservations name it by that, and so do requests that
-//! are on their way; and what somebody has been promised stays: the price, the grade and the place
-//! of seats that are held or sold. Times, titles, coordinates, prices of other seats, new pools and new performances behind
-//! those that are there are the organiser's to change.
+//! performances it has: more may come behind those that are there. From then on a seat keeps its
+//! number and its index, for reservations name it by that, and so do requests that are on their way;
+//! and what somebody has been promised stays: the price, the grade and the place of seats that are
+//! held or sold. Times, titles, coordinates, prices of other seats, new pools and new performances
+//! behind those that are there are the organiser's to change.
 
 use super::decide::{Decided, happens, in_range, nothing};
 use super::{Outcome, Phase, Sale};
@@ -143,42 +144,19 @@ impl<'h> Rows<'h> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::schedule;
     use super::*;
     use crate::command::Command;
-    use crate::id::{FileHash, Name, PerformanceId, SaleId};
-    use crate::limits::Limits;
-    use crate::money::Currency;
-    use crate::plan::{Grade, Performance, Plan, Row, Seat, Section};
+    use crate::id::{FileHash, Name};
     use crate::sale::FILES_MAX;
     use crate::time::Timestamp;
 
     /// A sale of one seat, as the n-th file describes it.
     fn described(n: u8) -> Box<Schedule> {
-        let seat = Seat { number: "A1".into(), grade: 0, x: 0, y: 0, pool: None };
-        let row = Row { name: "A".into(), seats: vec![seat] };
-        let performance = Performance {
-            id: PerformanceId::parse("one").expect("a name"),
-            title: Name::from(format!("title {n}")),
-            venue: "hall".into(),
-            date: jiff::civil::date(2026, 5, 1),
-            starts_at: Timestamp(0),
-            grades: vec![Grade { name: "R".into(), price: Money(100) }],
-            sections: vec![Section { name: "1F".into(), rows: vec![row] }],
-            wheelchair_places: Vec::new(),
-        };
-        Box::new(Schedule {
-            sale: SaleId::parse("one").expect("a name"),
-            plan: Plan {
-                currency: Currency::KRW,
-                time_zone: "Asia/Seoul".into(),
-                pools: Vec::new(),
-                performances: vec![performance],
-            },
-            limits: Limits::default(),
-            opens_at: Timestamp(1_000_000),
-            closes_at: None,
-            file: Some(FileHash([n; 32])),
-        })
+        let mut schedule = schedule(&["A1"]);
+        schedule.plan.performances[0].title = Name::from(format!("title {n}"));
+        schedule.file = Some(FileHash([n; 32]));
+        Box::new(schedule)
     }
 
     fn title(sale: &Sale) -> String {

@@ -204,44 +204,12 @@ impl Sale {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::schedule;
     use super::*;
-    use crate::command::Schedule;
     use crate::event::Event;
-    use crate::id::{EntryIndex, Nonce, PaymentId, PerformanceId, ReservationId, SaleId};
-    use crate::limits::Limits;
-    use crate::money::{Currency, Money};
-    use crate::plan::{Grade, Performance, Plan, Row, Seat, Section};
-    use crate::time::{Second, Timestamp};
-
-    fn schedule() -> Schedule {
-        let seat = |number: &str| Seat { number: number.into(), grade: 0, x: 0, y: 0, pool: None };
-        let performance = Performance {
-            id: PerformanceId::parse("one").unwrap(),
-            title: "봄".into(),
-            venue: "홀".into(),
-            date: jiff::civil::date(2099, 5, 1),
-            starts_at: Timestamp(4_000_000_000_000),
-            grades: vec![Grade { name: "R".into(), price: Money(100) }],
-            sections: vec![Section {
-                name: "1F".into(),
-                rows: vec![Row { name: "A".into(), seats: vec![seat("A1"), seat("A2")] }],
-            }],
-            wheelchair_places: Vec::new(),
-        };
-        Schedule {
-            sale: SaleId::parse("spring").unwrap(),
-            plan: Plan {
-                currency: Currency::KRW,
-                time_zone: "Asia/Seoul".into(),
-                pools: Vec::new(),
-                performances: vec![performance],
-            },
-            limits: Limits::default(),
-            opens_at: Timestamp(1_000),
-            closes_at: None,
-            file: None,
-        }
-    }
+    use crate::id::{EntryIndex, Nonce, PaymentId, ReservationId};
+    use crate::money::Money;
+    use crate::time::Second;
 
     /// One buyer who is paying for A1, another who waits.
     fn paying() -> Sale {
@@ -249,7 +217,7 @@ mod tests {
         let at = Second(10);
         let joined = |nonce| Event::Joined { nonce: Nonce(nonce), at, keys: None };
         for event in [
-            Event::Scheduled(Box::new(schedule())),
+            Event::Scheduled(Box::new(schedule(&["A1", "A2"]))),
             Event::Opened,
             joined(1),
             joined(2),

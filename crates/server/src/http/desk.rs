@@ -1,5 +1,6 @@
 //! What is prepared for each sale when it is first asked for, because its plan hardly ever changes,
-//! and anew when it does: texts that many answers contain, the plan as people draw it, the list of free seats.
+//! and anew when it does: texts that many answers contain, the plan as people draw it, the list of
+//! free seats.
 
 use std::fmt::Write;
 use std::ops::Deref;

@@ -147,7 +147,7 @@ impl Shown<'_> {
             Status::Holding { reservation, .. }
             | Status::Paying { reservation }
             | Status::Done { reservation } => (Some(reservation), None),
-            Status::Ended { reason } => (None, Some(words::end_reason(reason))),
+            Status::Ended { reason } => (None, Some(reason.as_str())),
             Status::Waiting { .. } | Status::Admitted { .. } => (None, None),
         };
         let waiting = view.position.map(|position| Waiting {

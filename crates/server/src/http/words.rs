@@ -46,19 +46,6 @@ pub(super) fn status(status: Status) -> &'static str {
     }
 }
 
-/// Why a place is over, for programs.
-pub(super) fn end_reason(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Left => "left",
-        EndReason::Absent => "absent",
-        EndReason::TooSlow => "too_slow",
-        EndReason::HoldExpired => "hold_expired",
-        EndReason::SoldOut => "sold_out",
-        EndReason::Closed => "closed",
-        EndReason::Removed => "removed",
-    }
-}
-
 /// Why a place is over, in a sentence.
 pub(crate) fn ended(reason: EndReason, l: Language) -> String {
     match reason {

@@ -12,7 +12,6 @@ use domain::id::{
     VisitIndex,
 };
 use domain::limits::Limits;
-use domain::reservation::EndReason;
 use domain::time::{Millis, Second};
 use domain::{Event, Sale};
 use serde::Serialize;
@@ -328,7 +327,7 @@ impl Teller {
                 let (entry, reservation_id, payment_id) = names.payment(*payment);
                 Told::PaymentRefunded { entry, reservation_id, payment_id }
             }
-            Event::LineEnded { reason, .. } => Told::LineEnded { reason: reason_word(*reason) },
+            Event::LineEnded { reason, .. } => Told::LineEnded { reason: reason.as_str() },
         }
     }
 }
@@ -345,18 +344,6 @@ fn file(schedule: &Schedule) -> Option<String> {
 
 fn limits(limits: &Limits) -> BTreeMap<&'static str, u32> {
     limits.table().into_iter().map(|(name, value, ..)| (name, value)).collect()
-}
-
-fn reason_word(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Left => "left",
-        EndReason::Absent => "absent",
-        EndReason::TooSlow => "too_slow",
-        EndReason::HoldExpired => "hold_expired",
-        EndReason::SoldOut => "sold_out",
-        EndReason::Closed => "closed",
-        EndReason::Removed => "removed",
-    }
 }
 
 /// What the indices of a sale stand for. An index that stands for nothing was never written.

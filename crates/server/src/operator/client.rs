@@ -8,9 +8,7 @@ use bytes::Bytes;
 use engine::Warrant;
 use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use stampede::target::Target;
@@ -19,6 +17,7 @@ use tokio::time::timeout;
 
 use super::options::WordOptions;
 use crate::config::Stop;
+use crate::one_request;
 use crate::ops::AdminSecret;
 use crate::ops::warrant::{OPERATOR_NAME, OPERATOR_REASON, is_sound};
 
@@ -164,16 +163,9 @@ impl Client {
         let connected = timeout(CONNECT_MAX, TcpStream::connect((host.as_str(), *port))).await;
         let connected = connected.map_err(|_| self.lost(&"nobody answers"))?;
         let stream = connected.map_err(|error| self.lost(&error))?;
-        let (mut sender, connection) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| self.lost(&error))?;
-        // Whatever ends it, the sender notices.
-        let connection = tokio::spawn(connection);
-        let answer = sender.send_request(request).await.map_err(|error| self.lost(&error))?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| self.lost(&error))?.to_bytes();
-        connection.abort();
-        Ok((status, body))
+        let answer = one_request::send(stream, request, ANSWER_BYTES_MAX).await;
+        let (status, body) = answer.map_err(|why| self.lost(&why))?;
+        Ok((status.as_u16(), body))
     }
 
     fn lost(&self, why: &dyn Display) -> Stop {

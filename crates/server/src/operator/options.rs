@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use domain::limits::Limits;
 
 use crate::config::{DataDir, parse_sale};
+use crate::ops::no_such_limit;
 
 /// What operators do with sales.
 #[derive(Debug, Subcommand)]
@@ -119,10 +120,6 @@ fn limit(text: &str) -> Result<(String, u32), String> {
     let wrong = || "a limit is changed like active_limit=200".to_owned();
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
     let value = value.parse().map_err(|_| wrong())?;
-    let table = Limits::default().table();
-    if table.iter().any(|(known, ..)| *known == name) {
-        return Ok((name.to_owned(), value));
-    }
-    let names: Vec<&str> = table.iter().map(|(known, ..)| *known).collect();
-    Err(format!("there is no limit {name}; the limits are {}", names.join(", ")))
+    let is_known = Limits::default().table().iter().any(|(known, ..)| *known == name);
+    if is_known { Ok((name.to_owned(), value)) } else { Err(no_such_limit(name)) }
 }

@@ -1,10 +1,11 @@
 //! What the operators' listener answers, and how it is shown to people.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use domain::limits::Limits;
 use serde::Deserialize;
+
+use crate::table::{Side, lines};
 
 /// Every sale.
 #[derive(Debug, Deserialize)]
@@ -156,44 +157,16 @@ pub(super) fn seats(count: Option<u64>) -> String {
     }
 }
 
-/// Columns two spaces apart, the first `words` of them flush left, numbers flush right.
+/// A table under its head: the first `words` columns flush left, numbers flush right.
 fn table(head: &[&str], words: usize, rows: impl Iterator<Item = Vec<String>>) -> String {
-    let head = head.iter().map(ToString::to_string).collect();
-    let rows: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or_default()
-    };
-    let mut text = String::new();
-    for row in &rows {
-        let mut cells = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let (gap, width) = (if column == 0 { "" } else { "  " }, width(column));
-            let written = if column < words {
-                write!(cells, "{gap}{cell:<width$}")
-            } else {
-                write!(cells, "{gap}{cell:>width$}")
-            };
-            written.expect("writing to memory does not fail");
-        }
-        line(&mut text, cells.trim_end());
-    }
-    text
+    let named = head.iter().map(ToString::to_string).collect();
+    let rows: Vec<Vec<String>> = [named].into_iter().chain(rows).collect();
+    let side = |column: usize| if column < words { Side::Left } else { Side::Right };
+    let sides: Vec<Side> = (0..head.len()).map(side).collect();
+    lines(&rows, &sides)
 }
 
 fn line(text: &mut String, words: &str) {
     text.push_str(words);
     text.push('\n');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_has_columns_and_no_space_at_the_end_of_a_line() {
-        let rows = [["a", "1", ""], ["longer", "1000", "was 5"]];
-        let rows = rows.map(|row| row.map(ToOwned::to_owned).to_vec());
-        let expected = "NAME    VALUE\na           1\nlonger   1000  was 5\n";
-        assert_eq!(table(&["NAME", "VALUE", ""], 1, rows.into_iter()), expected);
-    }
 }

@@ -241,7 +241,7 @@ impl AdminCall {
         let mut limits = *publication.sale.limits();
         for (name, value) in &named {
             if !limits.set(name, *value) {
-                return Err(no_such_limit(name).into());
+                return Err(Flaw::Body(no_such_limit(name)).into());
             }
         }
         if limits == *publication.sale.limits() {
@@ -286,10 +286,11 @@ impl AdminCall {
     }
 }
 
-fn no_such_limit(name: &str) -> Flaw {
+/// What is said of a limit that there is not.
+pub(crate) fn no_such_limit(name: &str) -> String {
     let limits = Limits::default().table();
     let names: Vec<&str> = limits.iter().map(|(name, ..)| *name).collect();
-    Flaw::Body(format!("there is no limit {name:?}; the limits are {}", names.join(", ")))
+    format!("there is no limit {name:?}; the limits are {}", names.join(", "))
 }
 
 /// Whether the sale is the one that the schedule describes, its limits aside.

@@ -9,15 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 
 use super::SpanCounts;
 use super::span::{Span, export};
+use crate::one_request;
 
 /// Spans in one request, at most.
 const SPANS_MAX: usize = 512;
@@ -124,19 +123,13 @@ async fn export_all(endpoint: &Endpoint, service: &str, spans: &[Span]) -> Resul
 
 async fn post(endpoint: &Endpoint, body: Bytes) -> Result<(), NotTaken> {
     let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-    let stream = TokioIo::new(stream.map_err(passing)?);
-    let (mut sender, connection) = handshake(stream).await.map_err(passing)?;
-    // Whatever ends it, the sender notices.
-    let connection = tokio::spawn(connection);
     let request = Request::post(&endpoint.path)
         .header(HOST, &endpoint.authority)
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(body))
         .map_err(passing)?;
-    let answer = sender.send_request(request).await.map_err(passing)?;
-    let status = answer.status();
-    let _read = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-    connection.abort();
+    let answer = one_request::send(stream.map_err(passing)?, request, ANSWER_BYTES_MAX).await;
+    let (status, _) = answer.map_err(passing)?;
     if status.is_success() {
         return Ok(());
     }

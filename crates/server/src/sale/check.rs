@@ -12,9 +12,10 @@ use domain::plan::{Access, Hall};
 use domain::time::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::drawing::{self, column_width};
+use super::drawing;
 use crate::config::Stop;
 use crate::sale_file::{SaleFileId, read_file};
+use crate::table::{Side, lines};
 
 /// Checks a file and describes it on the standard output. The exit code is 0 when it can be sold,
 /// and 1 when not.
@@ -110,7 +111,7 @@ fn table(hall: &Hall, number: u16) -> String {
         *kinds.entry((seat.section, seat.grade, seat.pool)).or_default() += 1;
     }
     let currency = hall.plan().currency.as_str();
-    let mut rows = vec![[
+    let mut rows = vec![vec![
         "section".to_owned(),
         "grade".into(),
         "seats".into(),
@@ -119,7 +120,7 @@ fn table(hall: &Hall, number: u16) -> String {
     ]];
     for ((section, grade, pool), seats) in &kinds {
         let grade = &performance.grades[usize::from(*grade)];
-        rows.push([
+        rows.push(vec![
             performance.sections[usize::from(*section)].name.to_string(),
             grade.name.to_string(),
             count(*seats),
@@ -134,26 +135,12 @@ fn table(hall: &Hall, number: u16) -> String {
         .iter()
         .map(|((_, grade, _), seats)| seats * performance.grades[usize::from(*grade)].price.0)
         .sum();
-    rows.push(["in all".into(), String::new(), count(all), count(value), String::new()]);
-    let widest =
-        |column: usize| rows.iter().map(|row| column_width(&row[column])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..4).map(widest).collect();
+    rows.push(vec!["in all".into(), String::new(), count(all), count(value), String::new()]);
+    let sides = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Left];
     let mut text = String::new();
-    for row in &rows {
-        let gap = |column: usize| " ".repeat(widths[column] - column_width(&row[column]));
-        let line = format!(
-            "  {}{}  {}{}  {}{}  {}{}  {}",
-            row[0],
-            gap(0),
-            row[1],
-            gap(1),
-            gap(2),
-            row[2],
-            gap(3),
-            row[3],
-            row[4]
-        );
-        text.push_str(line.trim_end());
+    for line in lines(&rows, &sides).lines() {
+        text.push_str("  ");
+        text.push_str(line);
         text.push('\n');
     }
     let range = hall.seats_of(number);

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::id::SeatIndex;
 use domain::plan::{Access, Hall};
 
+use crate::table::column_width;
+
 /// Columns of a drawing, at most.
 const COLUMNS_MAX: usize = 110;
 /// Lines of a drawing in which a character is a seat, at most.
@@ -219,16 +221,6 @@ fn pitch_of_rows(dots: &[Dot]) -> i32 {
     let behind = dots.windows(2).filter(|pair| pair[0].section == pair[1].section);
     let least = behind.map(|pair| (pair[1].y - pair[0].y).abs()).filter(|gap| *gap > 0).min();
     least.unwrap_or(PITCH.1)
-}
-
-/// How many columns of a screen a text takes: characters of Korean, Chinese and Japanese take two.
-pub(super) fn column_width(text: &str) -> usize {
-    let wide = |c: char| {
-        matches!(u32::from(c),
-            0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f
-            | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1_f300..=0x1_faff | 0x2_0000..=0x3_fffd)
-    };
-    text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
 }
 
 #[cfg(test)]

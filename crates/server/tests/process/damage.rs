@@ -20,15 +20,11 @@ async fn one_sold_with_tickets() -> (BoxOffice, Buyer, (String, String)) {
     let sale = small_sale("small-1", "E", 15, &json!({ "active_limit": 2 }));
     let office = BoxOffice::with_sale("small", &sale).await;
     let mut first = office.buyer();
-    first.join(None).await.expect(201);
-    first.turn().await;
-    let sold = reservation_id(&first.hold("A1").await.expect(201));
+    let sold = reservation_id(&first.join_and_hold(None, "A1").await);
     let paid = first.pay(&sold, "tok_ok").await.expect(200);
     let tickets = paid["tickets_token"].as_str().expect("a token").to_owned();
     let mut second = office.buyer();
-    second.join(None).await.expect(201);
-    second.turn().await;
-    second.hold("A2").await.expect(201);
+    second.join_and_hold(None, "A2").await;
     (office, second, (format!("/me/reservations/{sold}"), tickets))
 }
 
@@ -210,9 +206,7 @@ async fn what_was_backed_up_while_it_sold_can_be_sold_on() {
     // A token of the history that was lost is refused, and says so.
     buyer.again(office.public).get("/queue/status").await.refused(401, "token_invalid");
     let mut newcomer = office.buyer();
-    newcomer.join(None).await.expect(201);
-    newcomer.turn().await;
-    let held = reservation_id(&newcomer.hold("A3").await.expect(201));
+    let held = reservation_id(&newcomer.join_and_hold(None, "A3").await);
     newcomer.pay(&held, "tok_ok").await.expect(200);
     office.stop().await.verify().await;
 }

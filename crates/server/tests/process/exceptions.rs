@@ -29,9 +29,7 @@ async fn a_declined_payment_can_be_tried_again() {
     let sale = small_sale("small-1", "E", 15, &json!({}));
     let office = BoxOffice::with_sale("small", &sale).await;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("B7").await.expect(201));
+    let reservation = reservation_id(&buyer.join_and_hold(None, "B7").await);
 
     for (token, reason) in
         [("tok_declined", "card_declined"), ("tok_insufficient_funds", "insufficient_funds")]
@@ -60,9 +58,7 @@ async fn a_slow_payment_is_waited_for() {
     let sale = small_sale("small-1", "E", 15, &json!({}));
     let office = BoxOffice::with_sale("small", &sale).await;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("B7").await.expect(201));
+    let reservation = reservation_id(&buyer.join_and_hold(None, "B7").await);
     let mut other_tab = buyer.again(office.public);
     let (paid, meanwhile) = tokio::join!(buyer.pay(&reservation, "tok_slow"), async {
         until("the payment to be under way", async || {

@@ -96,9 +96,7 @@ async fn without_room_nothing_is_sold_nothing_is_lost_and_it_resumes_by_itself()
 async fn a_failed_sync_ends_the_process_and_the_next_start_keeps_what_was_answered() {
     let office = open(Options::default(), &json!({})).await;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let held = reservation_id(&buyer.hold("A1").await.expect(201));
+    let held = reservation_id(&buyer.join_and_hold(None, "A1").await);
 
     // From now on every sync of the process fails.
     let process = office.process().to_string();
@@ -123,9 +121,7 @@ async fn whoever_held_a_seat_loses_nothing_while_the_process_sleeps() {
     let limits = json!({ "hold_ttl": 9, "payment_deadline": 1, "choose_ttl": 9, "place_ttl": 9 });
     let office = open(Options::default(), &limits).await;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let held = buyer.hold("A1").await.expect(201);
+    let held = buyer.join_and_hold(None, "A1").await;
     let (since, left) = (Instant::now(), ms(&held["expires_in_ms"]));
 
     office.signal("STOP").await;
@@ -161,9 +157,7 @@ async fn a_wall_clock_that_is_set_moves_no_deadline() {
     };
     let office = open(options, &json!({ "active_limit": 1, "hold_ttl": 60 })).await;
     let (mut holding, mut waiting) = (office.buyer(), office.buyer());
-    holding.join(None).await.expect(201);
-    holding.turn().await;
-    let held = holding.hold("A1").await.expect(201);
+    let held = holding.join_and_hold(None, "A1").await;
     waiting.join(None).await.expect(201);
     let left = ms(&held["expires_in_ms"]);
     let since = Instant::now();

@@ -46,9 +46,8 @@ async fn the_first_format_is_read_and_sold_on() {
     let another = crate::support::small_sale("small-1", "E", 15, &json!({}));
     office.schedule("small", &another).await;
     let mut buyer = office.buyer();
-    buyer.join(Some(&json!({ "sale_id": "small" }))).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    let reservation =
+        reservation_id(&buyer.join_and_hold(Some(&json!({ "sale_id": "small" })), "A1").await);
     buyer.pay(&reservation, "tok_ok").await.expect(200);
     office.stop().await.verify().await;
 }

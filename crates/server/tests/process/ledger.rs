@@ -36,9 +36,7 @@ async fn it_follows_what_is_sold_and_can_be_made_again() {
     let sale = small_sale("small-1", "E", 15, &json!({}));
     let office = BoxOffice::with_sale("small", &sale).await;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    let reservation = reservation_id(&buyer.join_and_hold(None, "A1").await);
     buyer.pay(&reservation, "tok_ok").await.expect(200);
     level(&office).await;
     let mut operators = Connection::to(office.operators);

@@ -14,9 +14,7 @@ async fn a_payment_under_way_is_answered_before_the_end() {
     let office = BoxOffice::with_sale("small", &sale).await;
     let addr = office.public;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    let reservation = reservation_id(&buyer.join_and_hold(None, "A1").await);
     let mut other_tab = buyer.again(addr);
     let idle = TcpStream::connect(addr).await.expect("a connection");
 
@@ -45,9 +43,7 @@ async fn a_second_signal_ends_it_at_once_and_loses_nothing() {
     let sale = small_sale("small-1", "E", 15, &json!({}));
     let office = BoxOffice::with_sale("small", &sale).await;
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    let reservation = reservation_id(&buyer.join_and_hold(None, "A1").await);
     let mut other_tab = buyer.again(office.public);
     let paying = tokio::spawn(async move {
         let body = json!({ "reservation_id": reservation, "payment": { "method": "card", "token": "tok_lost" } });

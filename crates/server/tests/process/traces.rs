@@ -123,9 +123,7 @@ async fn a_collector_gets_requests_and_commits_and_nothing_of_a_buyer() {
     let request_id = joined.header("request-id").to_owned();
     joined.expect(201);
     let mut buyer = office.buyer();
-    buyer.join(None).await.expect(201);
-    buyer.turn().await;
-    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    let reservation = reservation_id(&buyer.join_and_hold(None, "A1").await);
     buyer.pay(&reservation, "tok_declined").await.refused(402, "payment_declined");
     buyer.get(&format!("/me/reservations/{reservation}")).await.expect(200);
     let unsampled = format!("00-{}-{PARENT}-00", TRACE.replace('4', "5"));

@@ -1,22 +1,20 @@
 //! Ids and times as reports want them: the ids as the API shows them, times as text that sorts.
 
+use domain::id::spell;
 use jiff::Timestamp;
-
-/// Crockford's base 32 in lower case, as the API writes ids.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A reservation's id: 13 letters and digits.
 pub(super) fn short_id(id: u64) -> String {
-    spell(id.into(), 13)
+    text(spell::<13>(id.into()))
 }
 
 /// A payment's id: 26 letters and digits.
 pub(super) fn long_id(id: u128) -> String {
-    spell(id, 26)
+    text(spell::<26>(id))
 }
 
-fn spell(id: u128, length: u32) -> String {
-    (0..length).rev().map(|place| char::from(ALPHABET[(id >> (place * 5) & 31) as usize])).collect()
+fn text<const N: usize>(id: [u8; N]) -> String {
+    id.into_iter().map(char::from).collect()
 }
 
 /// A time in UTC with milliseconds: `2026-05-01T10:00:00.000Z`. All have the same length, so that

@@ -157,7 +157,7 @@ impl<'p> Projector<'p> {
             }
             Event::ChoosingEnded { visit, .. } => {
                 self.minute.chose_nothing += 1;
-                self.visit(sale, visit.0, reason_word(EndReason::TooSlow), Some(at))
+                self.visit(sale, visit.0, EndReason::TooSlow.as_str(), Some(at))
             }
             Event::SeatsHeld { visit, reservation, seats, until, hard_end, .. } => {
                 let id = short_id(reservation.0);
@@ -167,12 +167,12 @@ impl<'p> Projector<'p> {
                 let visit = self.release(sale, *reservation, "given_back")?;
                 match choose_until {
                     Some(_) => self.visit(sale, visit, "choosing", None),
-                    None => self.visit(sale, visit, reason_word(EndReason::Left), Some(at)),
+                    None => self.visit(sale, visit, EndReason::Left.as_str(), Some(at)),
                 }
             }
             Event::HoldExpired { reservation, .. } => {
                 let visit = self.release(sale, *reservation, "expired")?;
-                self.visit(sale, visit, reason_word(EndReason::HoldExpired), Some(at))
+                self.visit(sale, visit, EndReason::HoldExpired.as_str(), Some(at))
             }
             Event::PaymentBegun { reservation, payment, hold_until, .. } => {
                 self.minute.payments_begun += 1;
@@ -307,7 +307,7 @@ impl<'p> Projector<'p> {
     }
 
     fn end_line(&self, sale: &str, reason: EndReason) -> Result<(), LedgerError> {
-        let ended = (sale, &self.at, reason_word(reason));
+        let ended = (sale, &self.at, reason.as_str());
         self.run(statements::END_LINE, ended)?;
         self.run(statements::END_CHOOSING, ended)
     }
@@ -345,7 +345,7 @@ impl<'p> Projector<'p> {
             return Ok(());
         }
         let at = self.at.clone();
-        self.visit(sale, visit, reason_word(EndReason::Left), Some(at))
+        self.visit(sale, visit, EndReason::Left.as_str(), Some(at))
     }
 
     fn held(
@@ -530,18 +530,6 @@ impl Minute {
             self.seats_sold,
             self.income,
         ]
-    }
-}
-
-fn reason_word(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Left => "left",
-        EndReason::Absent => "absent",
-        EndReason::TooSlow => "too_slow",
-        EndReason::HoldExpired => "hold_expired",
-        EndReason::SoldOut => "sold_out",
-        EndReason::Closed => "closed",
-        EndReason::Removed => "removed",
     }
 }
 

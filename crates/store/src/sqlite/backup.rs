@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::data_dir::{self, DataDir, TEMPORARY_SUFFIX};
+use super::snapshots::Snapshots;
 use super::{failure, head_file, history, schema};
 use crate::{BackedUp, Epoch, Head, StoreError, StreamId};
 
@@ -50,7 +51,7 @@ pub(crate) fn back_up(from: &Path, to: &Path, beside: &[&str]) -> Result<BackedU
     if !source.database().exists() {
         return Err(StoreError::NotAStore(format!("{} has no journal.sqlite", source.display())));
     }
-    let snapshots = copy_snapshots(&source, &copy).map_err(|error| unusable(&error))?;
+    let snapshots = copy_snapshots(&source, &copy, unusable)?;
     copy_database(&source, &copy)?;
 
     let connection = schema::open_reader(&copy.database())?;
@@ -73,9 +74,7 @@ pub(crate) fn back_up(from: &Path, to: &Path, beside: &[&str]) -> Result<BackedU
 
 /// Where it is made; none for what can only be there, such as `..`.
 fn partial_name(to: &Path) -> Option<PathBuf> {
-    let mut name = to.file_name()?.to_owned();
-    name.push(TEMPORARY_SUFFIX);
-    Some(to.with_file_name(name))
+    Some(data_dir::temporary_name(&to.with_file_name(to.file_name()?)))
 }
 
 fn copy_database(source: &DataDir, copy: &DataDir) -> Result<(), StoreError> {
@@ -104,16 +103,17 @@ fn check_stream(connection: &Connection, stream: StreamId, head: Head) -> Result
 
 /// Copies the snapshots that are there. They are of no batch after the database's copy, which is made
 /// after them; one that is replaced meanwhile is passed over.
-fn copy_snapshots(source: &DataDir, copy: &DataDir) -> io::Result<usize> {
-    let entries = match fs::read_dir(source.snapshots()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries?,
-    };
+fn copy_snapshots(
+    source: &DataDir,
+    copy: &DataDir,
+    unusable: impl Fn(&io::Error) -> StoreError,
+) -> Result<usize, StoreError> {
+    let unusable = |error: io::Error| unusable(&error);
     let mut copied = 0;
-    for entry in entries {
-        let name = entry?.file_name();
-        let is_whole = !name.to_string_lossy().ends_with(TEMPORARY_SUFFIX);
-        if is_whole && copy_file(&source.snapshots().join(&name), &copy.snapshots().join(&name))? {
+    for from in Snapshots::new(source.snapshots()).entries()? {
+        let is_whole = !from.to_string_lossy().ends_with(TEMPORARY_SUFFIX);
+        let name = from.file_name().unwrap_or_default();
+        if is_whole && copy_file(&from, &copy.snapshots().join(name)).map_err(unusable)? {
             copied += 1;
         }
     }

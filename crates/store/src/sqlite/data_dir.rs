@@ -120,7 +120,7 @@ pub(super) fn replace_file(
 }
 
 /// What a file is called until it is whole.
-fn temporary_name(path: &Path) -> PathBuf {
+pub(super) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY_SUFFIX);
     PathBuf::from(name)

@@ -3,8 +3,8 @@
 //! A file is whole or not there: it is written under a temporary name, synced and renamed. It
 //! carries what it is a snapshot of and a SHA-256 over all, so that what was damaged later is
 //! noticed and passed over. It is written and synced piece by piece: it need not stand in memory, and
-//! the journal's sync finds little of it in its way. Two are kept of each stream, so that one damaged file costs a longer
-//! start and nothing else.
+//! the journal's sync finds little of it in its way. Two are kept of each stream, so that one damaged
+//! file costs a longer start and nothing else.
 //!
 //! A sync that fails here does *not* end the process: the file is thrown away, and no page of the
 //! journal was in it.
@@ -128,7 +128,7 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    fn entries(&self) -> Result<Vec<PathBuf>, StoreError> {
+    pub(super) fn entries(&self) -> Result<Vec<PathBuf>, StoreError> {
         let entries = match fs::read_dir(&self.dir) {
             // A copy that was made for reading may lack them.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

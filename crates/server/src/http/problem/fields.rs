@@ -9,7 +9,6 @@ use utoipa::openapi::{ObjectBuilder, Schema, Type};
 
 use super::{Cause, Edge, every};
 use crate::http::time::Utc;
-use crate::http::words;
 use crate::ids::{LongId, ShortId};
 
 /// Why something is not given (RFC 9457).
@@ -176,7 +175,7 @@ impl Fields {
             Refusal::SaleNotOpen { opens_at } => fields.opens_at = Some(Utc(opens_at)),
             Refusal::QueueFull { line_capacity } => fields.line_capacity = Some(line_capacity),
             Refusal::PlaceEnded { reason } => {
-                fields.reason = Some(words::end_reason(reason).to_owned());
+                fields.reason = Some(reason.as_str().to_owned());
             }
             Refusal::NotAdmitted { position, total } => {
                 fields.position = Some(position);

@@ -100,6 +100,13 @@ impl Buyer {
         self.post("/reservations", &json!({ "seat_number": seat_number })).await
     }
 
+    /// Joins as [`join`](Self::join) does, waits for the turn and holds a seat.
+    pub(crate) async fn join_and_hold(&mut self, body: Option<&Value>, seat_number: &str) -> Value {
+        self.join(body).await.expect(201);
+        self.turn().await;
+        self.hold(seat_number).await.expect(201)
+    }
+
     pub(crate) async fn pay(&mut self, reservation_id: &str, payment_token: &str) -> Answer {
         let payment = json!({ "method": "card", "token": payment_token });
         self.post("/payment", &json!({ "reservation_id": reservation_id, "payment": payment }))
