@@ -235,7 +235,8 @@ impl<'p> Projector<'p> {
     fn changed(&self, schedule: &Schedule) -> Result<(), LedgerError> {
         let Schedule { sale, plan, limits, opens_at, closes_at, file: _ } = schedule;
         let (id, closes_at) = (sale.as_str(), closes_at.map(|at| utc(at.0)));
-        self.run(statements::CHANGE_SALE, (id, utc(opens_at.0), closes_at))?;
+        let change = (id, &*plan.time_zone, utc(opens_at.0), closes_at);
+        self.run(statements::CHANGE_SALE, change)?;
         self.limits(id, limits)?;
         for before in
             [statements::FORGET_POOLS, statements::UNPLACE_SEATS, statements::UNPLACE_PERFORMANCES]

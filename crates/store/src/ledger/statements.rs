@@ -92,7 +92,7 @@ ON CONFLICT (performance_id, seat_number) DO UPDATE SET
 pub(super) const CHANGE_SALE: &str = "
 -- change_sale
 UPDATE sales
-SET opens_at = ?2, closes_at = ?3
+SET time_zone = ?2, opens_at = ?3, closes_at = ?4
 WHERE sale_id = ?1
 ";
 

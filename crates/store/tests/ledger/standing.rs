@@ -56,6 +56,29 @@ fn a_second_live_owner_cannot_be_written() {
 }
 
 #[test]
+fn a_sale_that_is_described_anew_is_told_anew() {
+    let mut desk = Desk::open(Limits::default());
+    drop(desk.ledger());
+    let mut anew = crate::desk::schedule(Limits::default());
+    anew.closes_at = Some(domain::time::Timestamp(crate::desk::BEGIN + 86_400_000));
+    anew.plan.time_zone = "Asia/Tokyo".into();
+    anew.plan.pools.pop();
+    anew.plan.performances[1].title = "앙코르".into();
+    anew.plan.performances[1].sections.pop();
+    desk.ask(&domain::Command::Change(Box::new(anew))).unwrap();
+    desk.commit();
+    drop(desk.ledger());
+    let tables = desk.tables();
+    let sale = "SELECT time_zone || ' ' || closes_at FROM sales";
+    assert_eq!(texts(&tables, sale), ["Asia/Tokyo 2026-05-02T10:00:00.000Z"]);
+    assert_eq!(texts(&tables, "SELECT name FROM pools"), ["press"]);
+    let performances = "SELECT title FROM performances ORDER BY performance_number";
+    assert_eq!(texts(&tables, performances), ["봄의 소리", "앙코르"]);
+    let seats = "SELECT count(*), max(seat_index) FROM seats GROUP BY performance_id";
+    assert_eq!(texts(&tables, seats), ["16|15", "8|23"]);
+}
+
+#[test]
 fn a_ledger_that_cannot_be_used_is_made_again() {
     let (mut desk, ..) = one_hold();
     drop(desk.ledger());
