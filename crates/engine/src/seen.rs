@@ -33,9 +33,16 @@ impl SeenTable {
         self.slot(entry).is_some_and(|slot| slot.swap(now.0, Ordering::Relaxed) != now.0)
     }
 
-    /// When an entry was last marked; 0 when never.
-    pub(crate) fn last(&self, entry: EntryIndex) -> Second {
-        Second(self.slot(entry).map_or(0, |slot| slot.load(Ordering::Relaxed)))
+    /// When an entry was last marked, `now` at the latest; 0 when never. An outage that is taken out
+    /// of a sale's time sets that time back, and what was marked meanwhile lies ahead of it: it is set
+    /// back too, or it would say, for as long as the outage lasted, that somebody has just been there.
+    pub(crate) fn last(&self, entry: EntryIndex, now: Second) -> Second {
+        let Some(slot) = self.slot(entry) else { return Second(0) };
+        let marked = slot.load(Ordering::Relaxed);
+        if marked > now.0 {
+            slot.fetch_min(now.0, Ordering::Relaxed);
+        }
+        Second(marked.min(now.0))
     }
 
     fn slot(&self, entry: EntryIndex) -> Option<&AtomicU32> {
@@ -56,8 +63,17 @@ mod tests {
         assert!(older.mark(EntryIndex(5), Second(10)));
         assert!(!table.mark(EntryIndex(5), Second(10)));
         assert!(table.mark(EntryIndex(5), Second(11)));
-        assert_eq!(older.last(EntryIndex(5)), Second(11));
+        assert_eq!(older.last(EntryIndex(5), Second(20)), Second(11));
         assert!(!older.mark(EntryIndex::after(CHUNK), Second(10)), "no room, and no panic");
-        assert_eq!(table.last(EntryIndex::after(CHUNK)), Second(0));
+        assert_eq!(table.last(EntryIndex::after(CHUNK), Second(20)), Second(0));
+    }
+
+    #[test]
+    fn a_mark_ahead_of_time_counts_once_and_not_for_as_long_as_it_is_ahead() {
+        let mut table = SeenTable::default();
+        table.grow(1);
+        table.mark(EntryIndex(0), Second(1_000));
+        assert_eq!(table.last(EntryIndex(0), Second(100)), Second(100), "just now");
+        assert_eq!(table.last(EntryIndex(0), Second(200)), Second(100), "and not since");
     }
 }

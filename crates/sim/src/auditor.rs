@@ -185,9 +185,10 @@ impl Auditor {
         self.silence.wrote(at);
     }
 
-    /// Everything has been sound for so long.
-    pub(crate) fn sound_for(&mut self, ms: Millis) {
-        self.presence.sound_ms = ms;
+    /// Everything has been sound from then until now.
+    pub(crate) fn sound_since(&mut self, since: Moment, now: Moment) {
+        self.presence.sound_ms = now.since(since);
+        self.presence.sound_since = since;
     }
 
     /// Reads the batches that have become known.

@@ -205,6 +205,7 @@ impl Operator {
             3 => {
                 let starts_at = &mut schedule.plan.performances[0].starts_at;
                 *starts_at = starts_at.plus(3_600_000);
+                schedule.closes_at = schedule.closes_at.map(|at| at.plus(20_000));
             }
             // What somebody has must stay where it is.
             4 | 5 => schedule.plan.performances[0].sections[0].name = "ground floor".into(),

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use domain::Sale;
 use domain::id::EntryIndex;
 use domain::sale::{DUE_MAX, PlaceView, Status};
-use domain::time::{Millis, Timestamp};
+use domain::time::{Millis, Second, Timestamp};
 
 use crate::seconds;
 use crate::seen::SeenTable;
@@ -54,7 +54,8 @@ impl Presence {
         self.walked_before = from;
         self.walked = from + joined.div_ceil(parts);
         let part = (from..self.walked.min(joined)).map(EntryIndex::after);
-        entries.extend(part.filter(|e| newly_seen(sale, seen, *e, limits.place_ttl / 2)));
+        let (now, by) = (seconds(sale, now), limits.place_ttl / 2);
+        entries.extend(part.filter(|entry| newly_seen(sale, seen, *entry, by, now)));
         entries.sort_unstable();
         entries.dedup();
         (!entries.is_empty()).then_some(entries)
@@ -91,7 +92,7 @@ pub(super) fn front(
     for entry in sale.line().ready().take(2 * DUE_MAX) {
         let journalled = sale.line().entry(entry).and_then(|(_, state)| state.seen());
         let journalled = journalled.unwrap_or_default();
-        let last = seen.last(entry).max(journalled);
+        let last = seen.last(entry, now).max(journalled);
         if now.since(last) > window {
             continue;
         }
@@ -122,9 +123,9 @@ pub(crate) fn is_news(sale: &Sale, view: &PlaceView) -> bool {
 }
 
 /// Whether an entry in line was seen at least `by` seconds after what the journal knows.
-fn newly_seen(sale: &Sale, seen: &SeenTable, entry: EntryIndex, by: u32) -> bool {
+fn newly_seen(sale: &Sale, seen: &SeenTable, entry: EntryIndex, by: u32, now: Second) -> bool {
     let journalled = sale.line().entry(entry).and_then(|(_, state)| state.seen());
-    journalled.is_some_and(|journalled| seen.last(entry).since(journalled) >= by.max(1))
+    journalled.is_some_and(|journalled| seen.last(entry, now).since(journalled) >= by.max(1))
 }
 
 /// Seconds over which the pace of admission is measured.

@@ -38,8 +38,9 @@ pub(super) struct Presence {
     saw_at: BTreeMap<EntryIndex, Vec<Moment>>,
     /// When somebody whose turn it is was first seen to be there.
     came: BTreeMap<EntryIndex, Timestamp>,
-    /// How long everything has been sound.
+    /// How long everything has been sound, and since when.
     pub(super) sound_ms: Millis,
+    pub(super) sound_since: Moment,
     alone: bool,
     /// A mark that is shed is left again, a second later at the soonest.
     sheds: bool,
@@ -52,6 +53,7 @@ impl Presence {
             saw_at: BTreeMap::new(),
             came: BTreeMap::new(),
             sound_ms: 0,
+            sound_since: Moment(0),
             alone: knobs.nodes == 1,
             sheds: knobs.queue_max < 100,
         }
@@ -132,16 +134,20 @@ impl Presence {
         self.sound_ms > u64::from(seconds) * 1_000 + 5_000
     }
 
-    /// When somebody was seen within these milliseconds before the end of a batch.
+    /// When somebody was seen within these milliseconds before the end of a batch, by a clock that has
+    /// not been set since. Who comes in the batch's last millisecond, or while it is on its way, may
+    /// have come after it was decided.
     fn seen_within(
         &self,
         entry: EntryIndex,
         within_ms: &std::ops::Range<Millis>,
         reading: &Reading,
     ) -> Option<Timestamp> {
-        let saw = self.saw.get(&entry)?;
-        let counts = |saw: &&Timestamp| within_ms.contains(&reading.to_ms.saturating_sub(saw.0));
-        saw.iter().rev().find(counts).copied()
+        let (saw, at) = (self.saw.get(&entry)?, self.saw_at.get(&entry)?);
+        let sound = at.partition_point(|at| *at < self.sound_since);
+        let known_ms = |saw: &Timestamp| reading.to_ms.checked_sub(saw.0).filter(|ago| *ago > 0);
+        let counts = |saw: &&Timestamp| known_ms(saw).is_some_and(|ago| within_ms.contains(&ago));
+        saw[sound..].iter().rev().find(counts).copied()
     }
 
     fn passed_over(
