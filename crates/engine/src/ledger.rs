@@ -19,8 +19,9 @@ use crate::driver::{Engine, StartError, spawn, step_back};
 
 /// How often it looks for new batches.
 const EVERY: Duration = Duration::from_secs(1);
-/// Its priority, as `nice` counts it: far behind all who serve buyers, and still enough to keep up.
-const NICE: i32 = 10;
+/// Its priority, as `nice` counts it: the last. On a core that buyers need whole it waits for them, a
+/// hundredth of the core aside, and catches up when they let it.
+const NICE: i32 = 19;
 /// How often a damaged ledger is built anew before it is left alone until the next start.
 const START_OVERS_MAX: u32 = 3;
 /// How long stopping goes on writing what is missing; the next start writes the rest.

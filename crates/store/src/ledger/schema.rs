@@ -21,6 +21,13 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// Statements that stay prepared: more than there are.
 const STATEMENTS: usize = 64;
 
+/// Memory for pages, at most. Rows of a crowd lie in no order, so each transaction writes to many
+/// pages; those that do not fit are written to the log and read again, over and over.
+const CACHE_KIB: i32 = 64 * 1024;
+/// Pages in the log before they are brought home: a page that is written again meanwhile is brought
+/// once.
+const CHECKPOINT_PAGES: i32 = 16 * 1024;
+
 const CREATE_TABLES: &str = "
 -- create_ledger
 CREATE TABLE history (
@@ -199,6 +206,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, LedgerError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "trusted_schema", "OFF")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     Ok(connection)
 }
 
