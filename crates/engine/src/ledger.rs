@@ -1,7 +1,7 @@
 //! The thread that keeps the ledger: reads what is durable and has it written as tables.
 //!
-//! It has low priority and its own file, and reads the journal through the readers' connection in
-//! small pieces, so that nobody who serves buyers ever waits for it; a ledger that falls behind or
+//! It has the last priority and its own file, and reads the journal through the readers' connection
+//! in small pieces, so that nobody who serves buyers waits for its work; a ledger that falls behind or
 //! fails is a warning, no trouble. Only a seat with two live owners is: then that sale is halted.
 
 use std::path::Path;
@@ -19,9 +19,6 @@ use crate::driver::{Engine, StartError, spawn, step_back};
 
 /// How often it looks for new batches.
 const EVERY: Duration = Duration::from_secs(1);
-/// Its priority, as `nice` counts it: the last. On a core that buyers need whole it waits for them, a
-/// hundredth of the core aside, and catches up when they let it.
-const NICE: i32 = 19;
 /// How often a damaged ledger is built anew before it is left alone until the next start.
 const START_OVERS_MAX: u32 = 3;
 /// How long stopping goes on writing what is missing; the next start writes the rest.
@@ -106,7 +103,8 @@ enum Piece {
 
 impl Keeping {
     fn run(mut self, stopping: &Receiver<()>) {
-        step_back(NICE);
+        // On a core that buyers need whole it falls behind, and catches up when they let it.
+        step_back();
         loop {
             let patience = match self.piece() {
                 Piece::More => Duration::ZERO,

@@ -70,7 +70,8 @@
 //!   `overloaded`, `outcome_unknown`: this node could not, and said so.
 //! - Anything late while a trouble lasts and shortly after, but for the bounds of *answered*.
 //! - A place, a turn or a hold that its buyer let lapse, and a buyer passed over who was not there;
-//!   or whose marks were shed because so few may wait that it was chosen so.
+//!   or whose marks were shed because so few may wait that it was chosen so; or who came in the very
+//!   millisecond of the decision or later.
 //! - What stands in one batch: an answer is made in the middle of its batch, so what was so at any
 //!   time in it, or right before, counts as so; and more than `DUE_MAX` things that are due at once may
 //!   take several batches.
@@ -185,10 +186,9 @@ impl Auditor {
         self.silence.wrote(at);
     }
 
-    /// Everything has been sound from then until now.
-    pub(crate) fn sound_since(&mut self, since: Moment, now: Moment) {
-        self.presence.sound_ms = now.since(since);
-        self.presence.sound_since = since;
+    /// Everything has been sound since then, and is now.
+    pub(crate) fn is_sound(&mut self, since: Moment, now: Moment) {
+        self.presence.sound = since..now;
     }
 
     /// Reads the batches that have become known.

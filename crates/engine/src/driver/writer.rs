@@ -139,7 +139,7 @@ fn read_on(
 /// Writes snapshots until nobody asks for any more, with what time the others leave: encoding a
 /// large hall takes longer than any buyer should wait.
 pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
-    step_back(NICE_MAX);
+    step_back();
     for Snapshot { stream, head, last_at, sale } in snapshots {
         let snapshot = |to: &mut dyn io::Write| write_snapshot(&sale, last_at, to);
         match journal.save_snapshot(stream, head, &snapshot) {
@@ -150,15 +150,16 @@ pub(super) fn keep(journal: &dyn Journal, snapshots: &Receiver<Snapshot>) {
 }
 
 /// The least priority there is, as `nice` counts it.
+#[cfg(target_os = "linux")]
 const NICE_MAX: i32 = 19;
 
-/// Gives this thread less priority, where threads have one of their own. Without it its work is only in
-/// the way.
-pub(crate) fn step_back(nice: i32) {
-    #[cfg(not(target_os = "linux"))]
-    let _ = nice;
+/// Gives this thread the least priority, where threads have one of their own. Without it its work is
+/// only in the way.
+pub(crate) fn step_back() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice) {
+    if let Err(error) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE_MAX)
+    {
         tracing::debug!(%error, "this thread works with full priority");
     }
 }

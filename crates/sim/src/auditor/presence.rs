@@ -1,6 +1,7 @@
 //! Who was there: while everything is sound, nobody who asks as told loses a turn or a place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use domain::event::Event;
 use domain::id::EntryIndex;
@@ -30,17 +31,22 @@ const FRONT: usize = 500;
 /// Parts of the line of which one is looked through for old places in a second, at the most.
 const PARTS_MAX: u32 = 16;
 
-/// When nodes saw whom, in node time.
+/// When a node saw a buyer.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    /// By the node's clock, which may be set.
+    by_node: Timestamp,
+    at: Moment,
+}
+
+/// When nodes saw whom.
 #[derive(Debug)]
 pub(super) struct Presence {
-    saw: BTreeMap<EntryIndex, Vec<Timestamp>>,
-    /// The same in true time.
-    saw_at: BTreeMap<EntryIndex, Vec<Moment>>,
+    saw: BTreeMap<EntryIndex, Vec<Sighting>>,
     /// When somebody whose turn it is was first seen to be there.
     came: BTreeMap<EntryIndex, Timestamp>,
-    /// How long everything has been sound, and since when.
-    pub(super) sound_ms: Millis,
-    pub(super) sound_since: Moment,
+    /// Since when everything has been sound, and until when.
+    pub(super) sound: Range<Moment>,
     alone: bool,
     /// A mark that is shed is left again, a second later at the soonest.
     sheds: bool,
@@ -50,10 +56,8 @@ impl Presence {
     pub(super) fn new(knobs: &Knobs) -> Self {
         Self {
             saw: BTreeMap::new(),
-            saw_at: BTreeMap::new(),
             came: BTreeMap::new(),
-            sound_ms: 0,
-            sound_since: Moment(0),
+            sound: Moment(0)..Moment(0),
             alone: knobs.nodes == 1,
             sheds: knobs.queue_max < 100,
         }
@@ -67,8 +71,7 @@ impl Presence {
         moment: Moment,
         admitted: bool,
     ) {
-        self.saw.entry(entry).or_default().push(now);
-        self.saw_at.entry(entry).or_default().push(moment);
+        self.saw.entry(entry).or_default().push(Sighting { by_node: now, at: moment });
         if admitted {
             self.came.entry(entry).or_insert(now);
         }
@@ -82,17 +85,17 @@ impl Presence {
             return Ok(());
         }
         let apart_s = if self.alone { ROUNDED_S } else { APART_S };
-        for (entry, moments) in &self.saw_at {
+        for (entry, saw) in &self.saw {
             let of = &history.entries[entry.at()];
             if *of.standing.now() != Standing::Waiting {
                 continue;
             }
-            let heard = moments.partition_point(|at| moment.since(*at) >= HEARD_MS);
+            let heard = saw.partition_point(|saw| moment.since(saw.at) >= HEARD_MS);
             let Some(last) = heard.checked_sub(1) else { continue };
-            if moment.since(moments[last]) > u64::from(window - 2) * 1_000 {
+            let Sighting { by_node: saw, at } = saw[last];
+            if moment.since(at) > u64::from(window - 2) * 1_000 {
                 continue;
             }
-            let saw = self.saw[entry][last];
             let saw_s = saw.0.saturating_sub(history.offset_ms) / 1_000;
             let least_s = saw_s.saturating_sub(u64::from((window / 4).max(1) + apart_s));
             if u64::from(of.seen) < least_s {
@@ -131,7 +134,11 @@ impl Presence {
     }
 
     fn is_sound_for(&self, seconds: u32) -> bool {
-        self.sound_ms > u64::from(seconds) * 1_000 + 5_000
+        self.sound_ms() > u64::from(seconds) * 1_000 + 5_000
+    }
+
+    fn sound_ms(&self) -> Millis {
+        self.sound.end.since(self.sound.start)
     }
 
     /// When somebody was seen within these milliseconds before the end of a batch, by a clock that has
@@ -140,14 +147,16 @@ impl Presence {
     fn seen_within(
         &self,
         entry: EntryIndex,
-        within_ms: &std::ops::Range<Millis>,
+        within_ms: &Range<Millis>,
         reading: &Reading,
     ) -> Option<Timestamp> {
-        let (saw, at) = (self.saw.get(&entry)?, self.saw_at.get(&entry)?);
-        let sound = at.partition_point(|at| *at < self.sound_since);
-        let known_ms = |saw: &Timestamp| reading.to_ms.checked_sub(saw.0).filter(|ago| *ago > 0);
-        let counts = |saw: &&Timestamp| known_ms(saw).is_some_and(|ago| within_ms.contains(&ago));
-        saw[sound..].iter().rev().find(counts).copied()
+        let saw = self.saw.get(&entry)?;
+        let since_it_is_sound = saw.iter().rev().take_while(|saw| saw.at >= self.sound.start);
+        let mut by_node = since_it_is_sound.map(|saw| saw.by_node);
+        by_node.find(|saw| {
+            let ago_ms = reading.to_ms.checked_sub(saw.0).filter(|ago_ms| *ago_ms > 0);
+            ago_ms.is_some_and(|ago_ms| within_ms.contains(&ago_ms))
+        })
     }
 
     fn passed_over(
@@ -177,7 +186,7 @@ impl Presence {
         let came = self.came.remove(&entry);
         let in_time = came.filter(|came| reading.to_ms.saturating_sub(came.0) > LAST_MOMENT_MS);
         match in_time {
-            Some(came) if self.alone && self.sound_ms > reading.to_ms.saturating_sub(came.0) => {
+            Some(came) if self.alone && self.sound_ms() > reading.to_ms.saturating_sub(came.0) => {
                 let what = format!(
                     "{entry} came at {} and has missed its turn by {}",
                     came.0, reading.to_ms

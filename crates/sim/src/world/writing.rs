@@ -204,7 +204,7 @@ impl World {
 
     /// The auditor reads what has become known.
     pub(super) fn fold(&mut self) -> Result<(), Broken> {
-        self.auditor.sound_since(self.troubled_until, self.now);
+        self.auditor.is_sound(self.troubled_until, self.now);
         self.auditor.read(&self.archive, &self.asked)
     }
 
@@ -244,7 +244,7 @@ impl World {
                     if self.is_quiet() {
                         let now = self.clock(node);
                         self.auditor.outlived(now)?;
-                        self.auditor.sound_since(self.troubled_until, self.now);
+                        self.auditor.is_sound(self.troubled_until, self.now);
                         self.auditor.is_heard_of(self.now)?;
                     }
                 }
