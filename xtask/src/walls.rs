@@ -8,6 +8,7 @@
 mod crates;
 mod documents;
 mod files;
+mod pages;
 mod sql;
 mod words;
 
@@ -77,7 +78,7 @@ impl Wall {
     }
 }
 
-const WALLS: [Wall; 24] = [
+const WALLS: [Wall; 26] = [
     // Which crate may use which.
     Wall {
         name: "crates-in-order",
@@ -190,6 +191,17 @@ const WALLS: [Wall; 24] = [
         name: "names-of-the-box-office",
         reason: "A name says which thing it is, in the words of a box office",
         rule: Rule::Tree(files::names_of_the_box_office),
+    },
+    // What the pages may do.
+    Wall {
+        name: "pages-name-no-host",
+        reason: "The pages come from the binary, and everything in them does",
+        rule: Rule::Tree(pages::name_no_host),
+    },
+    Wall {
+        name: "pages-ask-in-one-place",
+        reason: "One module of the pages calls the server, so that a token has one way out",
+        rule: Rule::Tree(pages::ask_in_one_place),
     },
     // What may stand nowhere.
     Wall {
