@@ -252,12 +252,12 @@ const WALLS: [Wall; 26] = [
     // What every file and document owes its reader.
     Wall {
         name: "files-say-what-they-are",
-        reason: "The first line is `//!`: what the file is, and what it deliberately does not do",
+        reason: "The first line says what the file is, and what it deliberately does not do",
         rule: Rule::Tree(files::say_what_they_are),
     },
     Wall {
         name: "long-files-say-why",
-        reason: "Past 600 lines the `//!` has a line with `One idea:` that says why it is one",
+        reason: "Past 600 lines the head has a line with `One idea:` that says why it is one",
         rule: Rule::Tree(files::long_ones_say_why),
     },
     Wall {

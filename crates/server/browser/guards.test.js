@@ -1,4 +1,4 @@
-//! What watches the pages can fail: each guard is shown a page that breaks it, and one that does not.
+// What watches the pages can fail: each guard is shown a page that breaks it, and one that does not.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

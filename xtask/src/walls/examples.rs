@@ -204,7 +204,7 @@ const FILES: &[(&str, &str, &str, &str)] = &[
         "//! A.\n// paces: nobody tells.\nsetTimeout(look, 100);\nsetTimeout(look, 9); // paces: a.",
     ),
     ("files-say-what-they-are", "xtask/src/a.rs", "// A.\nstruct A;", "//! A.\nstruct A;"),
-    ("files-say-what-they-are", "crates/server/web/a.js", "let a;", "//! A.\nlet a;"),
+    ("files-say-what-they-are", "crates/server/web/a.js", "let a;", "// A.\nlet a;"),
     ("documents-exist", "README.md", "\0", "매표"),
     (
         "links-lead-somewhere",

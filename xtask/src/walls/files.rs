@@ -22,8 +22,14 @@ const EMPTY_NAMES: [&str; 9] =
     ["Manager", "Helper", "Helpers", "Service", "Data", "Utils", "utils", "helpers", "common"];
 
 pub(super) fn say_what_they_are(tree: &Tree) -> Vec<Breach> {
-    let silent = programs(tree).filter(|file| !file.text.starts_with("//!"));
-    silent.map(|file| Breach::at(file, 1, "it begins without `//!`".to_owned())).collect()
+    let is_silent = |file: &&File| !file.text.starts_with(opening(file));
+    let silent = programs(tree).filter(is_silent);
+    silent.map(|file| Breach::at(file, 1, format!("it begins without `{}`", opening(file)))).collect()
+}
+
+/// What a file begins with that says what it is: in a script an ordinary comment does.
+fn opening(file: &File) -> &'static str {
+    if file.rust.is_some() { "//!" } else { "//" }
 }
 
 /// What is written in a programming language: Rust, and the scripts of pages and of their tests.
@@ -35,7 +41,7 @@ pub(super) fn long_ones_say_why(tree: &Tree) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for file in programs(tree) {
         let count = file.text.lines().count();
-        let mut head = file.text.lines().take_while(|line| line.starts_with("//!"));
+        let mut head = file.text.lines().take_while(|line| line.starts_with(opening(file)));
         if count > LONG && !head.any(|line| line.contains("One idea:")) {
             breaches.push(Breach::at(file, 1, format!("it has {count} lines")));
         }

@@ -1,4 +1,4 @@
-//! Asks axe about the present page. What it finds is told in words that lead to the element.
+// Asks axe about the present page. What it finds is told in words that lead to the element.
 
 import assert from "node:assert/strict";
 import axe from "axe-core";

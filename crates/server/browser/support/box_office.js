@@ -1,5 +1,5 @@
-//! The real program, started in a directory of its own on ports that were free. It can be killed
-//! where it stands and started again on the same ports. It knows no page and no browser.
+// The real program, started in a directory of its own on ports that were free. It can be killed
+// where it stands and started again on the same ports. It knows no page and no browser.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

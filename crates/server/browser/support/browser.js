@@ -1,6 +1,6 @@
-//! Debian's Chromium, started once for each file of tests, and visitors in it: each has storage of
-//! its own, a screen, a language and a colour scheme. What a page may never do is watched on every
-//! one: a visitor who leaves fails the test when there was any of it.
+// Debian's Chromium, started once for each file of tests, and visitors in it: each has storage of
+// its own, a screen, a language and a colour scheme. What a page may never do is watched on every
+// one: a visitor who leaves fails the test when there was any of it.
 
 import { chromium } from "playwright-core";
 

@@ -1,5 +1,5 @@
-//! A buyer without a browser: those whom the one in front of the page meets in the line and in the
-//! hall. It speaks the HTTP contract and nothing else.
+// A buyer without a browser: those whom the one in front of the page meets in the line and in the
+// hall. It speaks the HTTP contract and nothing else.
 
 import { randomBytes } from "node:crypto";
 import { until } from "./box_office.js";

@@ -1,4 +1,4 @@
-//! What the tests sell, as a sale's file has it.
+// What the tests sell, as a sale's file has it.
 
 const GRADES = [
   { name: "R", price: 66_000 },
