@@ -176,20 +176,22 @@ export class Visitor {
 }
 
 /**
- * Lets a page believe from its next load on that it is in front or not, as `hide` and `show` say.
- * A browser without a window never hides a page by itself.
+ * Lets a tab believe from its next load on that it is in front or not, as `hide` and `show` say, over
+ * what pages it ever goes. A browser without a window never hides a page by itself.
  *
  * @param {Visitor} visitor
  */
 export async function mayHide(visitor) {
   await visitor.context.addInitScript(() => {
-    let isHidden = false;
+    const KEPT = "test.hidden";
+    const isHidden = () => sessionStorage.getItem(KEPT) === "yes";
     Object.defineProperty(document, "visibilityState", {
-      get: () => (isHidden ? "hidden" : "visible"),
+      get: () => (isHidden() ? "hidden" : "visible"),
     });
-    Object.defineProperty(document, "hidden", { get: () => isHidden });
+    Object.defineProperty(document, "hidden", { get: isHidden });
     addEventListener("test:visibility", (event) => {
-      isHidden = /** @type {CustomEvent} */ (event).detail;
+      const { detail } = /** @type {CustomEvent} */ (event);
+      sessionStorage.setItem(KEPT, detail ? "yes" : "no");
       document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
     });
   });
