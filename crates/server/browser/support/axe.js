@@ -15,7 +15,7 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 export async function axeFindsNothing(page, where) {
   await page.evaluate(axe.source);
   const findings = await page.evaluate(async (tags) => {
-    const { axe } = /** @type {{axe: import("axe-core").AxeStatic}} */ (
+    const { axe } = /** @type {{axe: typeof import("axe-core")}} */ (
       /** @type {unknown} */ (window)
     );
     const results = await axe.run(document, {

@@ -98,6 +98,9 @@ export class BoxOffice {
     });
     closeSync(log);
     this.#child = child;
+    if (child.stdout === null) {
+      throw new Error("Its standard output is a pipe.");
+    }
     const lines = createInterface({ input: child.stdout });
     const first = await Promise.race([
       once(lines, "line").then(([line]) => String(line)),

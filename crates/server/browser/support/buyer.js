@@ -45,7 +45,7 @@ export class Buyer {
    * @param {string} path
    * @param {object} [body]
    */
-  async get(method, path, body) {
+  async granted(method, path, body) {
     const { status, json } = await this.ask(method, path, body);
     if (status >= 300) {
       throw new Error(`${method} ${path}: ${status} ${JSON.stringify(json)}`);
@@ -55,14 +55,14 @@ export class Buyer {
 
   /** @param {object} [where] which sale, by anything that names it */
   async join(where) {
-    await this.get("POST", "/queue/token", where);
+    await this.granted("POST", "/queue/token", where);
     return this;
   }
 
   /** Asks until it is this buyer's turn. */
   async turn() {
     await until("a buyer's turn", async () => {
-      return (await this.get("GET", "/queue/status")).status === "admitted";
+      return (await this.granted("GET", "/queue/status")).status === "admitted";
     });
     return this;
   }
@@ -74,13 +74,13 @@ export class Buyer {
    * @param {object} [where] the performance, where the sale has several
    */
   async hold(seatNumbers, where = {}) {
-    return this.get("POST", "/reservations", { ...where, seat_numbers: seatNumbers });
+    return this.granted("POST", "/reservations", { ...where, seat_numbers: seatNumbers });
   }
 
   /** @param {string} reservationId */
   async pay(reservationId) {
     const payment = { method: "card", token: "tok_ok" };
-    return this.get("POST", "/payment", { reservation_id: reservationId, payment });
+    return this.granted("POST", "/payment", { reservation_id: reservationId, payment });
   }
 
   /** Leaves the line, and gives back what was held. */
