@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { BoxOffice } from "./support/box_office.js";
-import { arrives, Browser, DESKTOP } from "./support/browser.js";
+import { arrives, Browser, DESKTOP, PHONE } from "./support/browser.js";
 import { READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
 
@@ -62,8 +62,10 @@ async function focusIsSeen(page) {
       return style !== null && (style.outlineStyle !== "none" || style.boxShadow !== "none");
     });
     const box = element.getBoundingClientRect();
-    const isInside = box.bottom > 0 && box.top < innerHeight;
-    return { text: element.outerHTML.slice(0, 200), isSeen: shows && isInside };
+    // What lies in front of it, if anything does.
+    const front = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    const isInFront = front !== null && (element.contains(front) || front.contains(element));
+    return { text: element.outerHTML.slice(0, 200), isSeen: shows && isInFront };
   });
   assert(seen.isSeen, `the focus cannot be seen: ${seen.text}`);
 }
@@ -124,8 +126,8 @@ test("a seat is found on the map with the arrow keys, and bought", async () => {
   await visitor.leave();
 });
 
-test("a seat is found in the list, and bought", async () => {
-  const visitor = await browser.visitor(office, { device: DESKTOP });
+test("a seat is found in the list, and bought, on a screen as narrow as a phone's", async () => {
+  const visitor = await browser.visitor(office, { device: PHONE });
   const { page } = visitor;
   await comeToSeats(page);
   await tabTo(page, page.getByRole("button", { name: reads.list, exact: true }));
