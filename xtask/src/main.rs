@@ -125,9 +125,9 @@ mod tests {
 
     #[test]
     fn a_call_names_its_steps() {
-        let all = ["fmt", "deny", "walls", "clippy", "doc", "test"];
+        let all = ["fmt", "deny", "walls", "web", "clippy", "doc", "test", "browser"];
         assert_eq!(names("test").unwrap(), all);
-        assert_eq!(names("gates").unwrap(), all[..5]);
+        assert_eq!(names("gates").unwrap(), all[..6]);
         assert_eq!(names("test --only doc --only fmt --only doc").unwrap(), ["fmt", "doc"]);
         assert_eq!(names("help").unwrap(), ["help"]);
     }

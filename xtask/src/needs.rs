@@ -66,6 +66,50 @@ pub(crate) const UTIL_LINUX: Need = Need {
     otherwise: "Install Debian's package `util-linux`.",
 };
 
+/// What runs the pages' tests and checks their types.
+pub(crate) const NODE: Need = Need {
+    name: "node",
+    // Older ones lack what the tests are run by.
+    probe: &["node", "-e", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "nodejs"]],
+    otherwise: "Install Node.js, version 20 or newer; some distributions have an older one.",
+};
+
+/// What fetches the packages that the pages' tests need.
+pub(crate) const NPM: Need = Need {
+    name: "npm",
+    probe: &["npm", "--version"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "npm"]],
+    otherwise: "Install npm, which comes with Node.js or as Debian's package `npm`.",
+};
+
+/// Those packages, in the versions of `package-lock.json`. None of them is shipped.
+pub(crate) const PACKAGES: Need = Need {
+    name: "the packages of crates/server/browser",
+    probe: &["npm", "--prefix", "crates/server/browser", "ls"],
+    install: &[&["npm", "--prefix", "crates/server/browser", "ci", "--ignore-scripts"]],
+    otherwise: "`npm ci` in crates/server/browser needs npm's registry once.",
+};
+
+/// The browser that the pages are tested in.
+pub(crate) const CHROMIUM: Need = Need {
+    name: "chromium",
+    probe: &["/usr/bin/chromium", "--version"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "chromium"]],
+    otherwise: "Install Debian's package `chromium`, as /usr/bin/chromium.",
+};
+
+/// What the pages' Korean is drawn with: without it, all texts would be as wide as empty boxes are.
+pub(crate) const KOREAN_FONT: Need = Need {
+    name: "a Korean font",
+    probe: &["sh", "-c", "fc-list :lang=ko | grep -q ."],
+    install: &[
+        APT_UPDATE,
+        &["apt-get", "install", "-y", "--no-install-recommends", "fontconfig", "fonts-noto-cjk"],
+    ],
+    otherwise: "Install Debian's packages `fontconfig` and `fonts-noto-cjk`.",
+};
+
 const APT_UPDATE: &[&str] = &["apt-get", "update"];
 
 impl Need {

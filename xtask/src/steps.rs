@@ -1,8 +1,8 @@
 //! The steps of a run, in their order: the cheap ones first, so that a mistake is told early.
 //!
 //! One build profile serves them all. Clippy and the documents share the dependencies' metadata;
-//! the tests, those that start the server as a process too, share one build. No step builds
-//! for release.
+//! the tests, those that start the server as a process too, share one build; so does the binary that
+//! the browser visits. No step builds for release.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub(crate) struct Step {
 }
 
 /// Every step there is, in the order they run.
-pub(crate) const ALL: [Step; 6] = [
+pub(crate) const ALL: [Step; 8] = [
     Step {
         name: "fmt",
         about: "the code is formatted",
@@ -50,6 +50,16 @@ pub(crate) const ALL: [Step; 6] = [
         is_gate: true,
         needs: &[needs::GIT],
         run: |_| walls::check(&Tree::read()?, &Metadata::read()?),
+    },
+    Step {
+        name: "web",
+        about: "types, lints and formatting of the pages and of their tests",
+        is_gate: true,
+        needs: &[needs::NODE, needs::NPM, needs::PACKAGES],
+        run: |_| {
+            command::run(&[&NPM_RUN[..], &["types"]].concat())?;
+            command::run(&[&NPM_RUN[..], &["lint"]].concat())
+        },
     },
     Step {
         name: "clippy",
@@ -81,11 +91,29 @@ pub(crate) const ALL: [Step; 6] = [
         run: |tally| {
             // All of them run even when one fails: a person then mends all in one go.
             let words = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];
-            let outcome = command::watch(&words, |line| tally.see(line));
-            tally.judge(outcome)
+            tally.watch(&words, Tally::see_cargo)
+        },
+    },
+    Step {
+        name: "browser",
+        about: "the pages in a real browser: the journey, races, outages, axe, page weight",
+        is_gate: false,
+        needs: &[
+            needs::NODE,
+            needs::NPM,
+            needs::PACKAGES,
+            needs::CHROMIUM,
+            needs::KOREAN_FONT,
+        ],
+        run: |tally| {
+            command::run(&["cargo", "build", "--locked", "--package", "maepyo", "--bin", "maepyo"])?;
+            tally.watch(&[&NPM_RUN[..], &["test"]].concat(), Tally::see_node)
         },
     },
 ];
+
+/// Runs a script of the pages' tests; `package.json` says what each one does.
+const NPM_RUN: [&str; 5] = ["npm", "--prefix", "crates/server/browser", "--silent", "run"];
 
 /// Runs the steps until one fails. Prints each one's name, at the end a table of the seconds they
 /// took and, when the tests were among them, as the last line how many passed and failed.
@@ -102,6 +130,7 @@ pub(crate) fn run(steps: &[&Step]) -> ExitCode {
         println!("== {}: {:.1} s", step.name, took.as_secs_f64());
         table.push((step.name, took));
         if let Err(sentence) = outcome {
+            tally.fail();
             failure = Some(format!("Stopped at `{}`. {sentence}", step.name));
             break;
         }
@@ -130,9 +159,9 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// What the test programs reported, added up.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Tally {
-    /// Programs that ended with a `test result:` line.
+    /// Programs that ended with their result.
     programs: u32,
     passed: u32,
     failed: u32,
@@ -140,8 +169,43 @@ struct Tally {
 }
 
 impl Tally {
+    /// Runs the tests of one step, adds up what they report and judges them.
+    fn watch(&mut self, words: &[&str], see: fn(&mut Self, &str)) -> Result<(), String> {
+        let mut step = Self::default();
+        let outcome = command::watch(words, |line| see(&mut step, line));
+        let verdict = step.judge(outcome);
+        self.add(step);
+        verdict
+    }
+
+    fn add(&mut self, step: Self) {
+        self.programs += step.programs;
+        self.passed += step.passed;
+        self.failed += step.failed;
+        self.ignored += step.ignored;
+    }
+
+    /// Reads one line of the output of `node --test`; only the counts at its end matter. What was
+    /// broken off failed, and what is still to be done was ignored.
+    fn see_node(&mut self, line: &str) {
+        let Some((name, count)) =
+            line.strip_prefix("ℹ ").and_then(|line| line.split_once(' '))
+        else {
+            return;
+        };
+        let Ok(count) = count.trim_end().parse::<u32>() else { return };
+        match name {
+            // The first line of the result.
+            "tests" => self.programs += 1,
+            "pass" => self.passed += count,
+            "fail" | "cancelled" => self.failed += count,
+            "skipped" | "todo" => self.ignored += count,
+            _ => {}
+        }
+    }
+
     /// Reads one line of the output of `cargo test`; only a `test result:` line counts.
-    fn see(&mut self, line: &str) {
+    fn see_cargo(&mut self, line: &str) {
         let Some(result) = line.trim().strip_prefix("test result: ") else { return };
         // `ok. 5 passed; 0 failed; 0 ignored; …`: each count stands before its word.
         let words: Vec<&str> = result.split([' ', ';']).filter(|word| !word.is_empty()).collect();
@@ -160,15 +224,17 @@ impl Tally {
         self.ignored += ignored;
     }
 
-    /// Whether the tests as a whole were a success. A program that died before it could report is
-    /// counted as one failure, so that the last line never reads `0 failed` over a failed run.
-    fn judge(&mut self, outcome: Result<(), String>) -> Result<(), String> {
+    /// A step has failed. Where that was no test it counts as one, so that the last line never reads
+    /// `0 failed` over a failed run.
+    fn fail(&mut self) {
+        self.failed = self.failed.max(1);
+    }
+
+    /// Whether the tests of a step were a success.
+    fn judge(self, outcome: Result<(), String>) -> Result<(), String> {
         if let Err(sentence) = outcome {
             if self.failed > 0 {
                 return Err(format!("{} of the tests failed: see above.", self.failed));
-            }
-            if self.programs > 0 {
-                self.failed = 1;
             }
             return Err(format!("{sentence} It did not come to a failed test: see above."));
         }
@@ -188,13 +254,36 @@ mod tests {
 
     fn tally(lines: &str) -> Tally {
         let mut tally = Tally::default();
-        lines.lines().for_each(|line| tally.see(line));
+        lines.lines().for_each(|line| tally.see_cargo(line));
         tally
     }
 
     #[test]
+    fn the_browser_tests_are_counted_by_their_result() {
+        let mut tally = Tally::default();
+        let report = "✔ a seat is chosen (120 ms)\n\
+             ℹ pass the salt\n\
+             ℹ tests 12\nℹ suites 0\nℹ pass 5\nℹ fail 3\n\
+             ℹ cancelled 1\nℹ skipped 1\nℹ todo 2\n\
+             ℹ duration_ms 8123.4";
+        report.lines().for_each(|line| tally.see_node(line));
+        assert_eq!(tally, Tally { programs: 1, passed: 5, failed: 4, ignored: 3 });
+    }
+
+    #[test]
+    fn each_step_is_judged_by_its_own_tests() {
+        let mut tally = tally("test result: ok. 2 passed; 0 failed; 0 ignored");
+        // `cargo --version` is a program without a test.
+        let verdict = tally.watch(&["cargo", "--version"], Tally::see_node);
+        assert_eq!(verdict, Err("Not one test was run.".to_owned()));
+        let verdict = tally.watch(&["cargo", "no-such-command"], Tally::see_node);
+        assert!(verdict.unwrap_err().ends_with("It did not come to a failed test: see above."));
+        assert_eq!(tally, Tally { programs: 1, passed: 2, failed: 0, ignored: 0 });
+    }
+
+    #[test]
     fn results_are_added_up() {
-        let mut tally = tally(
+        let tally = tally(
             "running 2 tests\n\
              test a_test ... ok\n\
              test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
@@ -207,9 +296,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_died_counts_as_a_failure() {
+    fn what_failed_without_a_failed_test_counts_as_one() {
         let mut tally = tally("test result: ok. 2 passed; 0 failed; 0 ignored");
         assert!(tally.judge(Err("`cargo test` failed (signal: 6).".to_owned())).is_err());
+        tally.fail();
         assert_eq!(tally, Tally { programs: 1, passed: 2, failed: 1, ignored: 0 });
     }
 

@@ -8,6 +8,7 @@
 mod crates;
 mod documents;
 mod files;
+mod pages;
 mod sql;
 mod words;
 
@@ -77,7 +78,7 @@ impl Wall {
     }
 }
 
-const WALLS: [Wall; 24] = [
+const WALLS: [Wall; 26] = [
     // Which crate may use which.
     Wall {
         name: "crates-in-order",
@@ -191,6 +192,17 @@ const WALLS: [Wall; 24] = [
         reason: "A name says which thing it is, in the words of a box office",
         rule: Rule::Tree(files::names_of_the_box_office),
     },
+    // What the pages may do.
+    Wall {
+        name: "pages-name-no-host",
+        reason: "The pages come from the binary, and everything in them does",
+        rule: Rule::Tree(pages::name_no_host),
+    },
+    Wall {
+        name: "pages-ask-in-one-place",
+        reason: "One module of the pages calls the server, so that a token has one way out",
+        rule: Rule::Tree(pages::ask_in_one_place),
+    },
     // What may stand nowhere.
     Wall {
         name: "expect-not-allow",
@@ -240,12 +252,12 @@ const WALLS: [Wall; 24] = [
     // What every file and document owes its reader.
     Wall {
         name: "files-say-what-they-are",
-        reason: "The first line is `//!`: what the file is, and what it deliberately does not do",
+        reason: "The first line says what the file is, and what it deliberately does not do",
         rule: Rule::Tree(files::say_what_they_are),
     },
     Wall {
         name: "long-files-say-why",
-        reason: "Past 600 lines the `//!` has a line with `One idea:` that says why it is one",
+        reason: "Past 600 lines the head has a line with `One idea:` that says why it is one",
         rule: Rule::Tree(files::long_ones_say_why),
     },
     Wall {

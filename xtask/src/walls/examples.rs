@@ -119,6 +119,36 @@ const FILES: &[(&str, &str, &str, &str)] = &[
         "//! A.\nstruct Metadata;\nimpl Service for A { type Data = B; }",
     ),
     (
+        "pages-name-no-host",
+        "crates/server/web/seats.js",
+        "//! A.\nconst a = \"https://example.org/font\";",
+        "//! A.\nconst SVG = \"http://www.w3.org/2000/svg\";",
+    ),
+    (
+        "pages-name-no-host",
+        "crates/server/web/index.html",
+        "<script src=\"//example.org/a.js\"></script>",
+        "<script src=\"/web/list.js\"></script>",
+    ),
+    (
+        "pages-ask-in-one-place",
+        "crates/server/web/line.js",
+        "//! A.\nawait fetch(\"/queue/status\");",
+        "//! A.\nawait status();",
+    ),
+    (
+        "pages-ask-in-one-place",
+        "crates/server/web/live.js",
+        "//! A.\nnew EventSource(a);",
+        "//! No EventSource: it sends no header.\n/**\n * As fetch() does.\n */\na(); // fetch()",
+    ),
+    (
+        "pages-ask-in-one-place",
+        "crates/server/web/pay.js",
+        "//! A.\nnavigator.sendBeacon(a);",
+        "//! A.\nrefetch(a);",
+    ),
+    (
         "expect-not-allow",
         "xtask/src/a.rs",
         "//! A.\n#[allow(dead_code)]\nstruct A;",
@@ -167,7 +197,14 @@ const FILES: &[(&str, &str, &str, &str)] = &[
         "//! A.\n#[tokio::test(start_paused = true)]\nasync fn a() { std::thread::sleep(B); }",
         "//! A.\n#[tokio::test]\nasync fn a() { asleep(B).await; }",
     ),
+    (
+        "no-sleeping-test",
+        "crates/server/browser/a.test.js",
+        "//! A.\nawait page.waitForTimeout(100);",
+        "//! A.\n// paces: nobody tells.\nsetTimeout(look, 100);\nsetTimeout(look, 9); // paces: a.",
+    ),
     ("files-say-what-they-are", "xtask/src/a.rs", "// A.\nstruct A;", "//! A.\nstruct A;"),
+    ("files-say-what-they-are", "crates/server/web/a.js", "let a;", "// A.\nlet a;"),
     ("documents-exist", "README.md", "\0", "매표"),
     (
         "links-lead-somewhere",
@@ -280,6 +317,9 @@ fn a_long_file_needs_its_one_idea() {
     assert_eq!(broken(&long, &crates), ["long-files-say-why"]);
     let told = tree(path, &format!("//! A.\n//! One idea: everything that is called a.\n{body}"));
     assert_eq!(broken(&told, &crates), [""; 0]);
+
+    let script = tree("crates/server/web/a.js", &format!("//! A.\n{body}"));
+    assert_eq!(broken(&script, &crates), ["long-files-say-why"]);
 }
 
 #[test]

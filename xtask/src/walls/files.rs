@@ -2,11 +2,14 @@
 
 use super::{Breach, is_product};
 use crate::rust_text::is_name;
-use crate::tree::Tree;
+use crate::tree::{File, Tree};
 use crate::walls::words::has_word;
 
 /// From this many lines on, a file says why it is one idea.
 const LONG: usize = 600;
+
+/// The tests of the pages.
+const BROWSER_TESTS: &str = "crates/server/browser/";
 
 /// Folders at the root of somebody's machine.
 const MACHINE_FOLDERS: [&str; 5] = ["work", "farm", "home", "root", "Users"];
@@ -19,15 +22,26 @@ const EMPTY_NAMES: [&str; 9] =
     ["Manager", "Helper", "Helpers", "Service", "Data", "Utils", "utils", "helpers", "common"];
 
 pub(super) fn say_what_they_are(tree: &Tree) -> Vec<Breach> {
-    let silent = tree.rust().filter(|(file, _)| !file.text.starts_with("//!"));
-    silent.map(|(file, _)| Breach::at(file, 1, "it begins without `//!`".to_owned())).collect()
+    let is_silent = |file: &&File| !file.text.starts_with(opening(file));
+    let silent = programs(tree).filter(is_silent);
+    silent.map(|file| Breach::at(file, 1, format!("it begins without `{}`", opening(file)))).collect()
+}
+
+/// What a file begins with that says what it is: in a script an ordinary comment does.
+fn opening(file: &File) -> &'static str {
+    if file.rust.is_some() { "//!" } else { "//" }
+}
+
+/// What is written in a programming language: Rust, and the scripts of pages and of their tests.
+fn programs(tree: &Tree) -> impl Iterator<Item = &File> {
+    tree.files.iter().filter(|file| file.rust.is_some() || file.path.ends_with(".js"))
 }
 
 pub(super) fn long_ones_say_why(tree: &Tree) -> Vec<Breach> {
     let mut breaches = Vec::new();
-    for (file, _) in tree.rust() {
+    for file in programs(tree) {
         let count = file.text.lines().count();
-        let mut head = file.text.lines().take_while(|line| line.starts_with("//!"));
+        let mut head = file.text.lines().take_while(|line| line.starts_with(opening(file)));
         if count > LONG && !head.any(|line| line.contains("One idea:")) {
             breaches.push(Breach::at(file, 1, format!("it has {count} lines")));
         }
@@ -94,6 +108,16 @@ pub(super) fn no_sleeping_test(tree: &Tree) -> Vec<Breach> {
             if !paces {
                 breaches.push(Breach::at(file, line, "the test sleeps".to_owned()));
             }
+        }
+    }
+    for file in tree.files.iter().filter(|file| file.is_in(BROWSER_TESTS)) {
+        let mut above = "";
+        for (line, text) in (1..).zip(file.text.lines()) {
+            let sleeps = ["setTimeout(", "waitForTimeout("].iter().any(|call| has_word(text, call));
+            if sleeps && !text.contains("// paces: ") && !above.contains("// paces: ") {
+                breaches.push(Breach::at(file, line, "the test sleeps".to_owned()));
+            }
+            above = text;
         }
     }
     breaches
