@@ -40,10 +40,15 @@ async function atClub(wishes, act) {
   }
 }
 
+/** @param {Element} button */
+function clickAtOnce(button) {
+  /** @type {HTMLElement} */ (button).click();
+}
+
 /** @param {Page} page */
 async function tellsThatItIsLost(page) {
   await page.getByText(reads.faster, { exact: true }).waitFor();
-  return await page.locator("#told").innerText();
+  return (await page.locator("#told").textContent()) ?? "";
 }
 
 test("of two who press for one seat, one gets it, and the other is offered another", async () => {
@@ -55,7 +60,7 @@ test("of two who press for one seat, one gets it, and the other is offered anoth
     }
     // Both at once; a tap would first wait until the button stands still.
     await Promise.all(
-      visitors.map(({ page }) => page.locator("#hold").evaluate((button) => button.click())),
+      visitors.map(({ page }) => page.locator("button#hold").evaluate(clickAtOnce)),
     );
     await Promise.all(
       visitors.map(({ page }) => Promise.race([arrives(page, "/pay"), tellsThatItIsLost(page)])),
