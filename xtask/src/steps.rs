@@ -98,15 +98,17 @@ pub(crate) const ALL: [Step; 8] = [
         name: "browser",
         about: "the pages in a real browser: the journey, races, outages, axe, page weight",
         is_gate: false,
-        needs: &[
-            needs::NODE,
-            needs::NPM,
-            needs::PACKAGES,
-            needs::CHROMIUM,
-            needs::KOREAN_FONT,
-        ],
+        needs: &[needs::NODE, needs::NPM, needs::PACKAGES, needs::CHROMIUM, needs::KOREAN_FONT],
         run: |tally| {
-            command::run(&["cargo", "build", "--locked", "--package", "maepyo", "--bin", "maepyo"])?;
+            command::run(&[
+                "cargo",
+                "build",
+                "--locked",
+                "--package",
+                "maepyo",
+                "--bin",
+                "maepyo",
+            ])?;
             tally.watch(&[&NPM_RUN[..], &["test"]].concat(), Tally::see_node)
         },
     },
@@ -188,8 +190,7 @@ impl Tally {
     /// Reads one line of the output of `node --test`; only the counts at its end matter. What was
     /// broken off failed, and what is still to be done was ignored.
     fn see_node(&mut self, line: &str) {
-        let Some((name, count)) =
-            line.strip_prefix("ℹ ").and_then(|line| line.split_once(' '))
+        let Some((name, count)) = line.strip_prefix("ℹ ").and_then(|line| line.split_once(' '))
         else {
             return;
         };
@@ -276,7 +277,7 @@ mod tests {
         // `cargo --version` is a program without a test.
         let verdict = tally.watch(&["cargo", "--version"], Tally::see_node);
         assert_eq!(verdict, Err("Not one test was run.".to_owned()));
-        let verdict = tally.watch(&["cargo", "no-such-command"], Tally::see_node);
+        let verdict = tally.watch(&["cargo", "--no-such-option"], Tally::see_node);
         assert!(verdict.unwrap_err().ends_with("It did not come to a failed test: see above."));
         assert_eq!(tally, Tally { programs: 1, passed: 2, failed: 0, ignored: 0 });
     }
