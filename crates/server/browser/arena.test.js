@@ -103,7 +103,10 @@ async function drag(page) {
     await page.mouse.down();
     for (let step = 1; step <= 40; step += 1) {
       const part = (step / 40) * 2 - 1;
-      await page.mouse.move(x + (towards * part * box.width) / 3, y + (towards * part * box.height) / 3);
+      await page.mouse.move(
+        x + (towards * part * box.width) / 3,
+        y + (towards * part * box.height) / 3,
+      );
     }
     await page.mouse.up();
   }
@@ -117,7 +120,9 @@ async function drag(page) {
 async function movesSmoothly(t, page, what) {
   const { count, median, most, max } = await frames(page, () => drag(page));
   const ms = (/** @type {number} */ time) => `${time.toFixed(1)} ms`;
-  t.diagnostic(`panning ${what}: ${count} frames, half within ${ms(median)}, 95 % ${ms(most)}, all ${ms(max)}`);
+  t.diagnostic(
+    `panning ${what}: ${count} frames, half within ${ms(median)}, 95 % ${ms(most)}, all ${ms(max)}`,
+  );
   assert(count > 20 && median < MEDIAN_MAX_MS, `half of the frames take more than ${ms(median)}`);
 }
 

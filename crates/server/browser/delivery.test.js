@@ -83,7 +83,9 @@ test("every page has a strict policy, and the payment one of its own", async () 
 test("what is immutable is not asked for twice, and what is not says when it is stale", async () => {
   const page = await fetch(`${office.origin}/`);
   const text = await page.text();
-  const assets = [...text.matchAll(/(?:src|href)="(\/web\/[^"]+)"/g)].map(([, path]) => String(path));
+  const assets = [...text.matchAll(/(?:src|href)="(\/web\/[^"]+)"/g)].map(([, path]) =>
+    String(path),
+  );
   assert(assets.length >= 3, text);
   for (const path of assets) {
     const answer = await fetch(office.origin + path);

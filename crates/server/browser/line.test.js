@@ -116,7 +116,10 @@ test("a server that is killed and started again has kept the place", async () =>
     await page.getByText(reads.lostConnection, { exact: true }).first().waitFor();
     await standsAt(page, 2);
     await office.start();
-    await page.getByText(reads.lostConnection, { exact: true }).first().waitFor({ state: "detached" });
+    await page
+      .getByText(reads.lostConnection, { exact: true })
+      .first()
+      .waitFor({ state: "detached" });
     await standsAt(page, 2);
     await front?.leave();
     await arrives(page, "/seats");
@@ -133,10 +136,16 @@ test("a page that is opened while the server is down says so, and goes on by its
     await page.goto("/");
     await page.getByRole("button", { name: reads.buy }).first().waitFor();
     await office.kill();
-    await page.getByText(/서버에 연결할 수 없습니다/).first().waitFor();
+    await page
+      .getByText(/서버에 연결할 수 없습니다/)
+      .first()
+      .waitFor();
     await axeFindsNothing(page, "a list that cannot be renewed");
     await office.start();
-    await page.getByText(/서버에 연결할 수 없습니다/).first().waitFor({ state: "detached" });
+    await page
+      .getByText(/서버에 연결할 수 없습니다/)
+      .first()
+      .waitFor({ state: "detached" });
     await press(page.getByRole("button", { name: reads.buy }).first());
     await standsAt(page, 2);
     await visitor.leave();
