@@ -32,6 +32,13 @@ export class Board {
     /** @type {Row[]} */
     this.rows = [];
     this.layOut();
+    const { left, right, top, bottom } = this.extent(0, this.count);
+    this.left = left;
+    this.right = right;
+    this.top = top;
+    this.bottom = bottom;
+    /** From a seat to its neighbour, mostly, in centimetres. */
+    this.pitch = this.usualPitch();
     /** The chosen seats, in the order in which they were chosen. @type {Set<number>} */
     this.chosen = new Set();
     this.most = 4;
@@ -55,12 +62,6 @@ export class Board {
       this.rows.push(...rows);
       this.sections.push({ name: section.name, ...this.extent(first, at), rows });
     }
-    const { left, right, top, bottom } = this.extent(0, this.count);
-    this.left = left;
-    this.right = right;
-    this.top = top;
-    this.bottom = bottom;
-    this.pitch = this.usualPitch();
   }
 
   /**
@@ -79,7 +80,7 @@ export class Board {
     return { first, end, left, right, top, bottom };
   }
 
-  /** From a seat to its neighbour, mostly, in centimetres: the middle of some hundred rows. */
+  /** The middle of what some hundred rows say. */
   usualPitch() {
     const apart = this.rows
       .filter((row) => row.end - row.first > 1)
@@ -285,7 +286,8 @@ export class Board {
     const [x, y] = [this.x[from] ?? 0, this.y[from] ?? 0];
     for (let seat = 0; seat < this.count; seat += 1) {
       const along = ((this.x[seat] ?? 0) - x) * dx + ((this.y[seat] ?? 0) - y) * dy;
-      const aside = Math.abs(((this.x[seat] ?? 0) - x) * dy) + Math.abs(((this.y[seat] ?? 0) - y) * dx);
+      const aside =
+        Math.abs(((this.x[seat] ?? 0) - x) * dy) + Math.abs(((this.y[seat] ?? 0) - y) * dx);
       if (along <= 0 || aside > along) continue;
       const distance = along + aside * 2;
       if (distance < nearest) [best, nearest] = [seat, distance];

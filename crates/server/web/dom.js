@@ -39,7 +39,8 @@ export function h(tag, properties = {}, ...children) {
 function fill(element, children) {
   for (const child of children.flat()) {
     if (child instanceof Node) element.append(child);
-    else if (child !== null && child !== undefined && child !== false) element.append(String(child));
+    else if (child !== null && child !== undefined && child !== false)
+      element.append(String(child));
   }
 }
 
@@ -114,7 +115,12 @@ export function frame(step, render) {
     };
     show(
       the("top"),
-      h("a", { class: "brand", href: "/", "aria-label": `${w.brand} – ${w.home}` }, mark(), w.brand),
+      h(
+        "a",
+        { class: "brand", href: "/", "aria-label": `${w.brand} – ${w.home}` },
+        mark(),
+        w.brand,
+      ),
       h(
         "nav",
         { class: "links", "aria-label": w.home },

@@ -119,7 +119,8 @@ function action(performance, when) {
   const place = standing(performance);
   if (place === "waiting") return link(w.back_to_line, `/waiting#${sale_id}`, { id });
   if (place === "admitted") return link(w.back_to_seats, `/seats#${performance_id}`, { id });
-  if (place === "holding" || place === "paying") return link(w.back_to_pay, `/pay#${sale_id}`, { id });
+  if (place === "holding" || place === "paying")
+    return link(w.back_to_pay, `/pay#${sale_id}`, { id });
   if (at === "closed" || at === "sold_out") return null;
   const buy = () => {
     anew({ sale_id, performance_id, title });
@@ -137,7 +138,9 @@ function action(performance, when) {
 
 /** Moves the countdowns, and frees the buttons at the very moment. */
 function tick() {
-  for (const face of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-opens]"))) {
+  for (const face of /** @type {NodeListOf<HTMLElement>} */ (
+    document.querySelectorAll("[data-opens]")
+  )) {
     say(face, clockFace(until(face.dataset.opens)));
   }
   const waiting = /** @type {NodeListOf<HTMLButtonElement>} */ (

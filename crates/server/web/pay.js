@@ -2,7 +2,20 @@
 // Whatever happens to it, the page says how it stands, and asks the box office until that is certain.
 
 import { after, giveBack, jittered, newKey, pay, payment, reservations } from "./api.js";
-import { announce, ask, button, fragment, frame, h, link, notice, onReturn, runDown, show, the } from "./dom.js";
+import {
+  announce,
+  ask,
+  button,
+  fragment,
+  frame,
+  h,
+  link,
+  notice,
+  onReturn,
+  runDown,
+  show,
+  the,
+} from "./dom.js";
 import { anew, keep, keepTickets, placeIn, where } from "./place.js";
 import { evening, money, words } from "./words.js";
 
@@ -60,10 +73,16 @@ function render() {
       ),
     refund: () =>
       notice(
-        state.refunded ? { title: w.pay_refunded } : { title: w.pay_refund, more: w.pay_refund_more },
+        state.refunded
+          ? { title: w.pay_refunded }
+          : { title: w.pay_refund, more: w.pay_refund_more },
         home,
       ),
-    none: () => notice({ title: w.pay_none, more: w.pay_none_more }, link(w.home, "/", { class: "button primary" })),
+    none: () =>
+      notice(
+        { title: w.pay_none, more: w.pay_none_more },
+        link(w.home, "/", { class: "button primary" }),
+      ),
     lost: () =>
       notice(
         { title: w.unreachable, more: w.unreachable_more, urgent: true },
@@ -107,7 +126,9 @@ function order(...below) {
           h(
             "tr",
             {},
-            [w.seat, w.section, w.seats_grade, w.price].map((name) => h("th", { scope: "col" }, name)),
+            [w.seat, w.section, w.seats_grade, w.price].map((name) =>
+              h("th", { scope: "col" }, name),
+            ),
           ),
         ),
         h("tbody", {}, reservation.seats.map(seat)),
@@ -160,7 +181,11 @@ function form() {
       ? h(
           "div",
           { class: "banner warn" },
-          h("strong", {}, state.declined === "insufficient_funds" ? w.pay_insufficient : w.pay_declined),
+          h(
+            "strong",
+            {},
+            state.declined === "insufficient_funds" ? w.pay_insufficient : w.pay_declined,
+          ),
           h("p", {}, w.pay_declined_more),
         )
       : null,
@@ -174,7 +199,11 @@ function form() {
         h("p", { class: "small" }, w.pay_sandbox),
         h("div", { class: "choices" }, OUTCOMES.map(choice)),
       ),
-      h("button", { class: "primary", id: "pay" }, w.pay(money(reservation.amount, reservation.currency))),
+      h(
+        "button",
+        { class: "primary", id: "pay" },
+        w.pay(money(reservation.amount, reservation.currency)),
+      ),
       button(w.pay_back, back, { class: "quiet", id: "back" }),
     ),
   );
@@ -257,7 +286,8 @@ function refused(problem) {
   switch (problem.code) {
     case "payment_declined":
       state.declined = problem.reason ?? "declined";
-      if (state.reservation && problem.expires_at) state.reservation.expires_at = problem.expires_at;
+      if (state.reservation && problem.expires_at)
+        state.reservation.expires_at = problem.expires_at;
       if (problem.retryable === false && !problem.expires_at) return void look();
       go("pay");
       announce(`${w.pay_declined}. ${w.pay_declined_more}`, "urgent");

@@ -196,7 +196,8 @@ export class SeatMap {
     const near =
       Math.abs(view.x - drawn.x) * view.scale < ((LARGER - 1) / 2) * width &&
       Math.abs(view.y - drawn.y) * view.scale < ((LARGER - 1) / 2) * height;
-    const same = drawn.changes === this.board.changes && drawn.width === width && drawn.height === height;
+    const same =
+      drawn.changes === this.board.changes && drawn.width === width && drawn.height === height;
     const stretched = view.scale / (drawn.scale || Number.MIN_VALUE);
     const moving = this.pointers.size > 1;
     if (!near || !same || stretched > 2 || stretched < 0.6 || (stretched !== 1 && !moving)) {
@@ -342,7 +343,9 @@ export class SeatMap {
       const chosen = board.chosen.has(seat);
       const free = board.free[seat] && (this.only === null || this.only === grade);
       const accessible = board.seats[seat]?.accessible;
-      const [ink] = chosen ? [c.chosenInk] : [free ? c.grades[grade % c.grades.length]?.ink : c.takenInk];
+      const [ink] = chosen
+        ? [c.chosenInk]
+        : [free ? c.grades[grade % c.grades.length]?.ink : c.takenInk];
       context.fillStyle = ink ?? c.takenInk;
       const number = board.number(seat);
       const short = number.length > 4 ? (number.split(/[-\s]/).pop() ?? number) : number;
@@ -389,7 +392,13 @@ export class SeatMap {
       const text = context.measureText(section.name).width;
       context.fillStyle = c.label;
       context.beginPath();
-      context.roundRect(x - text / 2 - size * 0.45, y - size * 0.78, text + size * 0.9, size * 1.56, size * 0.4);
+      context.roundRect(
+        x - text / 2 - size * 0.45,
+        y - size * 0.78,
+        text + size * 0.9,
+        size * 1.56,
+        size * 0.4,
+      );
       context.fill();
       context.fillStyle = c.ink;
       context.fillText(section.name, x, y + size * 0.06);
@@ -413,7 +422,12 @@ export class SeatMap {
     context.strokeRect(x - size / 2, y - size / 2, size, size);
     context.lineWidth = dots;
     context.strokeStyle = this.colours.floor;
-    context.strokeRect(x - size / 2 - 2 * dots, y - size / 2 - 2 * dots, size + 4 * dots, size + 4 * dots);
+    context.strokeRect(
+      x - size / 2 - 2 * dots,
+      y - size / 2 - 2 * dots,
+      size + 4 * dots,
+      size + 4 * dots,
+    );
   }
 
   // ---- fingers, wheel and keys ----
@@ -469,8 +483,13 @@ export class SeatMap {
     const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
     if (!other) return;
     this.moved += TAP_PX;
-    const apart = (/** @type {{x: number, y: number}} */ p) => Math.hypot(p.x - other.x, p.y - other.y);
-    this.zoom(apart(now) / Math.max(apart(before), 1), (now.x + other.x) / 2, (now.y + other.y) / 2);
+    const apart = (/** @type {{x: number, y: number}} */ p) =>
+      Math.hypot(p.x - other.x, p.y - other.y);
+    this.zoom(
+      apart(now) / Math.max(apart(before), 1),
+      (now.x + other.x) / 2,
+      (now.y + other.y) / 2,
+    );
     this.pan((before.x - now.x) / 2, (before.y - now.y) / 2);
   }
 
@@ -478,7 +497,8 @@ export class SeatMap {
   lift(event) {
     const was = this.pointers.delete(event.pointerId);
     this.ask();
-    if (!was || event.type === "pointercancel" || this.moved > TAP_PX || this.pointers.size > 0) return;
+    if (!was || event.type === "pointercancel" || this.moved > TAP_PX || this.pointers.size > 0)
+      return;
     const { x, y } = this.on(event);
     const at = this.plan(x, y);
     const { board, view } = this;
@@ -499,7 +519,9 @@ export class SeatMap {
   /** @param {KeyboardEvent} event */
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const towards = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const towards = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[
+      event.key
+    ];
     if (towards) {
       const [dx = 0, dy = 0] = towards;
       this.focus = this.focus < 0 ? this.first() : this.board.next(this.focus, dx, dy);
@@ -523,8 +545,7 @@ export class SeatMap {
 
   /** Where the keys begin: the first free seat. */
   first() {
-    const free = this.board.free.indexOf(1);
-    return free < 0 ? 0 : free;
+    return Math.max(this.board.free.indexOf(1), 0);
   }
 
   /** Whether movements are to be avoided. */

@@ -3,7 +3,22 @@
 
 import { after, availability, hold, jittered, leave, newKey, performances, plan } from "./api.js";
 import { Board } from "./board.js";
-import { announce, ask, button, drawing, fragment, frame, h, link, notice, onReturn, runDown, say, show, the } from "./dom.js";
+import {
+  announce,
+  ask,
+  button,
+  drawing,
+  fragment,
+  frame,
+  h,
+  link,
+  notice,
+  onReturn,
+  runDown,
+  say,
+  show,
+  the,
+} from "./dom.js";
 import { follow } from "./live.js";
 import { anew, keep, placeIn, where } from "./place.js";
 import { SeatMap } from "./seatmap.js";
@@ -49,7 +64,8 @@ function render() {
   document.title = `${w.seats_title} – ${w.brand}`;
   const { board } = state;
   if (state.view === "over" && state.over) return show(the("main"), state.over());
-  if (state.view === "loading" || !board) return show(the("main"), h("p", { class: "loading" }, w.loading));
+  if (state.view === "loading" || !board)
+    return show(the("main"), h("p", { class: "loading" }, w.loading));
   show(
     the("main"),
     h(
@@ -61,7 +77,11 @@ function render() {
         "div",
         { class: "hall-main card" },
         ways(),
-        h("div", { id: "map-view", class: "map-view", hidden: state.way !== "map" }, mapView(board)),
+        h(
+          "div",
+          { id: "map-view", class: "map-view", hidden: state.way !== "map" },
+          mapView(board),
+        ),
         h("div", { id: "list-view", class: "list-view", hidden: state.way !== "list" }),
       ),
       h("div", { class: "hall-side" }, together(board), legend(board)),
@@ -94,11 +114,33 @@ function head() {
   return h(
     "div",
     { class: "hall-head" },
-    h("div", {}, h("h1", {}, performance.title), h("p", { class: "when" }, evening(performance.starts_at, performance.time_zone), " · ", performance.venue)),
+    h(
+      "div",
+      {},
+      h("h1", {}, performance.title),
+      h(
+        "p",
+        { class: "when" },
+        evening(performance.starts_at, performance.time_zone),
+        " · ",
+        performance.venue,
+      ),
+    ),
     siblings.length > 1
-      ? h("label", { class: "field" }, w.seats_which, h("select", { id: "which", onchange: choose }, siblings.map(option)))
+      ? h(
+          "label",
+          { class: "field" },
+          w.seats_which,
+          h("select", { id: "which", onchange: choose }, siblings.map(option)),
+        )
       : null,
-    h("p", { class: "timer" }, w.seats_time, " ", h("strong", { class: "choose-left face", role: "timer" })),
+    h(
+      "p",
+      { class: "timer" },
+      w.seats_time,
+      " ",
+      h("strong", { class: "choose-left face", role: "timer" }),
+    ),
     button(w.give_up_turn, giveUp, { id: "stop", class: "quiet" }),
   );
 }
@@ -134,8 +176,16 @@ function turnTo(way) {
 /** @param {Board} board */
 function mapView(board) {
   const w = words();
-  const tool = (/** @type {string} */ label, /** @type {string} */ path, /** @type {() => void} */ act) =>
-    h("button", { type: "button", class: "tool", "aria-label": label, title: label, onclick: act }, drawing("0 0 24 24", [path]));
+  const tool = (
+    /** @type {string} */ label,
+    /** @type {string} */ path,
+    /** @type {() => void} */ act,
+  ) =>
+    h(
+      "button",
+      { type: "button", class: "tool", "aria-label": label, title: label, onclick: act },
+      drawing("0 0 24 24", [path]),
+    );
   return [
     h("canvas", {
       id: "map",
@@ -174,7 +224,9 @@ function together(board) {
     "select",
     { id: "best-grade" },
     grades.length > 1 ? h("option", { value: "" }, w.seats_any_grade) : null,
-    grades.map((one) => h("option", { value: one.name }, `${one.name} · ${money(one.price, board.plan.currency)}`)),
+    grades.map((one) =>
+      h("option", { value: one.name }, `${one.name} · ${money(one.price, board.plan.currency)}`),
+    ),
   );
   return h(
     "section",
@@ -219,7 +271,12 @@ function legend(board) {
       {},
       h(
         "button",
-        { type: "button", class: `grade grade-${(at % 8) + 1}`, "aria-pressed": String(state.grade === at), onclick: only },
+        {
+          type: "button",
+          class: `grade grade-${(at % 8) + 1}`,
+          "aria-pressed": String(state.grade === at),
+          onclick: only,
+        },
         h("span", { class: "swatch", "aria-hidden": "true" }),
         h("span", { class: "grade-name" }, grade.name),
         h("span", {}, money(grade.price, board.plan.currency)),
@@ -260,7 +317,11 @@ function list() {
   }
   view.dataset.section = String(state.section);
   const option = (/** @type {import("./board.js").Section} */ one, /** @type {number} */ at) =>
-    h("option", { value: at, selected: at === state.section }, `${one.name} · ${w.free_in(board.freeCount(one))}`);
+    h(
+      "option",
+      { value: at, selected: at === state.section },
+      `${one.name} · ${w.free_in(board.freeCount(one))}`,
+    );
   const turn = (/** @type {Event} */ event) => {
     state.section = Number(/** @type {HTMLSelectElement} */ (event.target).value);
     list();
@@ -268,7 +329,12 @@ function list() {
   show(
     view,
     board.sections.length > 1
-      ? h("label", { class: "field" }, w.section, h("select", { id: "section", onchange: turn }, board.sections.map(option)))
+      ? h(
+          "label",
+          { class: "field" },
+          w.section,
+          h("select", { id: "section", onchange: turn }, board.sections.map(option)),
+        )
       : null,
     h(
       "div",
@@ -340,7 +406,12 @@ function rowOf(board, row) {
 function said(board, seat) {
   const w = words();
   const at = board.chosen.has(seat) ? w.chosen : board.free[seat] ? w.is_free : w.taken;
-  const text = w.seat_said(board.number(seat), board.gradeName(seat), money(board.price(seat), board.plan.currency), at);
+  const text = w.seat_said(
+    board.number(seat),
+    board.gradeName(seat),
+    money(board.price(seat), board.plan.currency),
+    at,
+  );
   const accessible = board.seats[seat]?.accessible;
   return accessible ? `${text}, ${w[accessible]}` : text;
 }
@@ -361,12 +432,19 @@ function tray() {
       h("span", { class: "swatch", "aria-hidden": "true" }),
       h("span", {}, board.number(seat)),
       h("span", { class: "small" }, board.gradeName(seat)),
-      button("×", () => toggle(seat), { "aria-label": w.tray_drop(board.number(seat)), class: "drop" }),
+      button("×", () => toggle(seat), {
+        "aria-label": w.tray_drop(board.number(seat)),
+        class: "drop",
+      }),
     );
   const sum = money(board.sum(), board.plan.currency);
   show(
     the("tray"),
-    h("h2", { id: "tray-title", class: chosen.length > 0 ? "heard" : "" }, chosen.length > 0 ? w.tray : w.tray_none),
+    h(
+      "h2",
+      { id: "tray-title", class: chosen.length > 0 ? "heard" : "" },
+      chosen.length > 0 ? w.tray : w.tray_none,
+    ),
     h("ul", { class: "chips" }, chosen.map(chip)),
     button(
       state.busy ? w.holding : chosen.length > 0 ? w.hold(chosen.length, sum) : w.hold_none,
@@ -476,7 +554,11 @@ function refused(problem) {
     case "no_adjacent_seats":
       tell(
         h("strong", {}, w.seats_none_together),
-        h("p", {}, w.seats_none_together_more(problem.largest_adjacent ?? 0, problem.available_count ?? 0)),
+        h(
+          "p",
+          {},
+          w.seats_none_together_more(problem.largest_adjacent ?? 0, problem.available_count ?? 0),
+        ),
       );
       announce(w.seats_none_together, "urgent");
       break;
@@ -527,11 +609,18 @@ function offer(taken, others) {
     ...(others.length > 0
       ? [
           h("p", {}, w.lost_instead(others.join(", "))),
-          h("div", { class: "actions" }, button(w.lost_take, take, { id: "take", class: "secondary" })),
+          h(
+            "div",
+            { class: "actions" },
+            button(w.lost_take, take, { id: "take", class: "secondary" }),
+          ),
         ]
       : []),
   );
-  announce(`${w.lost(taken.join(", "))} ${others.length > 0 ? w.lost_instead(others.join(", ")) : ""}`, "urgent");
+  announce(
+    `${w.lost(taken.join(", "))} ${others.length > 0 ? w.lost_instead(others.join(", ")) : ""}`,
+    "urgent",
+  );
 }
 
 /** Seats that were chosen and went to somebody else meanwhile. @param {number[]} lost */
@@ -594,7 +683,9 @@ function ended(place) {
     }[place.reason ?? "left"];
     return notice(
       { title: place.reason === "sold_out" ? w.sold_out_title : w.gone_title, more, urgent: true },
-      place.reason === "sold_out" || place.reason === "closed" ? null : button(w.again, again, { class: "primary" }),
+      place.reason === "sold_out" || place.reason === "closed"
+        ? null
+        : button(w.again, again, { class: "primary" }),
       link(w.others, "/", { class: "button quiet" }),
     );
   });
@@ -703,7 +794,8 @@ async function start() {
     location.replace(`/waiting#${performance.sale_id}`);
     return;
   }
-  if (place.kind !== "answer" || drawn.kind !== "answer" || free.kind !== "answer") return unreachable();
+  if (place.kind !== "answer" || drawn.kind !== "answer" || free.kind !== "answer")
+    return unreachable();
   if (place.body.status !== "admitted") return seen(place.body);
   const board = new Board(drawn.body);
   board.most = performance.seats_per_reservation ?? board.most;
@@ -720,8 +812,10 @@ async function start() {
     link: (how) => {
       state.link = how;
       if (how === "live") freshen();
-      if (how === "lost") tell(h("strong", {}, words().wait_lost), h("p", {}, words().unreachable_more));
-      else if (document.querySelector("#told .banner strong")?.textContent === words().wait_lost) tell();
+      if (how === "lost")
+        tell(h("strong", {}, words().wait_lost), h("p", {}, words().unreachable_more));
+      else if (document.querySelector("#told .banner strong")?.textContent === words().wait_lost)
+        tell();
     },
   });
 }

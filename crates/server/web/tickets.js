@@ -35,9 +35,18 @@ function render() {
   }
   show(
     the("main"),
-    h("div", { class: "lead" }, h("h1", {}, state.fresh ? w.tickets_done : w.tickets_title), h("p", {}, w.tickets_show)),
+    h(
+      "div",
+      { class: "lead" },
+      h("h1", {}, state.fresh ? w.tickets_done : w.tickets_title),
+      h("p", {}, w.tickets_show),
+    ),
     state.offline ? h("p", { class: "banner warn", role: "status" }, w.tickets_offline) : null,
-    h("div", { class: "actions no-print" }, button(w.tickets_print, () => print(), { class: "primary" })),
+    h(
+      "div",
+      { class: "actions no-print" },
+      button(w.tickets_print, () => print(), { class: "primary" }),
+    ),
     all.map(booking),
   );
 }
@@ -57,7 +66,12 @@ function booking(kept) {
       field.select();
     }
   };
-  const field = h("input", { type: "text", readonly: true, value: address, id: `link-${reservation_id}` });
+  const field = h("input", {
+    type: "text",
+    readonly: true,
+    value: address,
+    id: `link-${reservation_id}`,
+  });
   return h(
     "section",
     { class: "booking", "aria-label": tickets.title },

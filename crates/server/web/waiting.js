@@ -3,7 +3,20 @@
 
 import { after, jittered, leave, showPerformance } from "./api.js";
 import { until } from "./clock.js";
-import { announce, ask, button, fragment, frame, h, link, notice, runDown, say, show, the } from "./dom.js";
+import {
+  announce,
+  ask,
+  button,
+  fragment,
+  frame,
+  h,
+  link,
+  notice,
+  runDown,
+  say,
+  show,
+  the,
+} from "./dom.js";
 import { follow } from "./live.js";
 import { anew, keep, onOtherTab, placeIn, where } from "./place.js";
 import { clockFace, count, hour, moment, span, words } from "./words.js";
@@ -41,7 +54,10 @@ function render() {
     turn: turn,
     refused: refused,
     none: () =>
-      notice({ title: w.no_place_title, more: w.no_place_more }, link(w.home, "/", { class: "button primary" })),
+      notice(
+        { title: w.no_place_title, more: w.no_place_more },
+        link(w.home, "/", { class: "button primary" }),
+      ),
   }[state.view]();
   show(the("main"), content);
   if (state.view === "place") update();
@@ -87,9 +103,7 @@ function room() {
       h(
         "div",
         { class: "actions" },
-        notifiable()
-          ? button(w.wait_notify, notifyMe, { id: "notify", class: "quiet" })
-          : null,
+        notifiable() ? button(w.wait_notify, notifyMe, { id: "notify", class: "quiet" }) : null,
         button(w.wait_leave, giveUp, { id: "leave", class: "quiet" }),
       ),
     ),
@@ -132,7 +146,10 @@ function banner(kept) {
   const element = the("banner");
   if (element.dataset.title === title + more) return;
   element.dataset.title = title + more;
-  show(element, title ? h("div", { class: "banner warn" }, h("strong", {}, title), h("p", {}, more)) : null);
+  show(
+    element,
+    title ? h("div", { class: "banner warn" }, h("strong", {}, title), h("p", {}, more)) : null,
+  );
   if (title) announce(`${title}. ${more}`, "news");
 }
 
@@ -143,7 +160,11 @@ function turn() {
     { class: "notice card turn" },
     h("h1", {}, w.your_turn),
     h("p", {}, w.your_turn_more),
-    h("div", { class: "actions" }, link(w.go_to_seats, seatsAddress(), { class: "button primary" })),
+    h(
+      "div",
+      { class: "actions" },
+      link(w.go_to_seats, seatsAddress(), { class: "button primary" }),
+    ),
   );
 }
 
@@ -184,7 +205,12 @@ function refused() {
         h("p", { class: "face-left face", role: "timer" }, clockFace(until(problem.opens_at))),
         h("p", {}, w.opens_at(moment(problem.opens_at ?? "", state.performance?.time_zone ?? ""))),
         h("p", {}, w.not_open_more),
-        h("div", { class: "actions" }, button(w.buy, start, { class: "primary", id: "join" }), home),
+        h(
+          "div",
+          { class: "actions" },
+          button(w.buy, start, { class: "primary", id: "join" }),
+          home,
+        ),
       );
     case "sale_closed":
       return notice({ title: w.closed_title }, home);
@@ -243,7 +269,9 @@ function admit() {
   announce(words().your_turn, "urgent");
   notifyOthers();
   stop();
-  after(document.visibilityState === "visible" ? TURN_MS : 0).then(() => location.replace(seatsAddress()));
+  after(document.visibilityState === "visible" ? TURN_MS : 0).then(() =>
+    location.replace(seatsAddress()),
+  );
 }
 
 /** @param {import("./api.js").Problem | null} problem @param {number | null} again_ms */
@@ -260,7 +288,11 @@ function refuse(problem, again_ms) {
   if (problem?.code === "sale_not_open") {
     const join = /** @type {HTMLButtonElement} */ (the("join"));
     join.disabled = true;
-    runDown(problem.opens_at, { face: "face-left", minute: "", over: () => (join.disabled = false) });
+    runDown(problem.opens_at, {
+      face: "face-left",
+      minute: "",
+      over: () => (join.disabled = false),
+    });
   }
 }
 
@@ -273,7 +305,10 @@ async function start() {
   }
   const outcome = await where(sale);
   if (outcome.kind !== "answer") {
-    refuse(outcome.kind === "problem" ? outcome.problem : null, outcome.kind === "problem" ? outcome.again_ms : null);
+    refuse(
+      outcome.kind === "problem" ? outcome.problem : null,
+      outcome.kind === "problem" ? outcome.again_ms : null,
+    );
     return;
   }
   seen(outcome.body);
@@ -336,7 +371,10 @@ function notifyOthers() {
   if (document.visibilityState === "visible" || !notifiable()) return;
   if (Notification.permission !== "granted") return;
   try {
-    const shown = new Notification(words().your_turn, { body: placeIn(sale)?.title ?? "", tag: sale });
+    const shown = new Notification(words().your_turn, {
+      body: placeIn(sale)?.title ?? "",
+      tag: sale,
+    });
     shown.addEventListener("click", () => window.focus());
   } catch {
     // Some phones allow notifications only from elsewhere; the title of the tab says it too.

@@ -99,7 +99,8 @@ const KO = {
   wait_paused: "예매가 잠시 멈췄습니다",
   wait_paused_more: "순서는 그대로입니다. 다시 시작되면 이어서 안내합니다.",
   wait_missed: "차례가 지나갔습니다",
-  wait_missed_more: "자리를 비우신 동안 차례가 왔습니다. 다음 자리가 나는 대로 가장 먼저 입장합니다.",
+  wait_missed_more:
+    "자리를 비우신 동안 차례가 왔습니다. 다음 자리가 나는 대로 가장 먼저 입장합니다.",
   wait_notify: "차례가 되면 알림 받기",
   wait_notified: "차례가 되면 알려 드립니다",
   wait_leave: "대기 취소",
@@ -126,7 +127,8 @@ const KO = {
   gone_left: "대기를 취소했습니다.",
   gone_absent: "오랫동안 접속이 없어 대기 순서가 끝났습니다.",
   gone_too_slow: "정해진 시간 안에 좌석을 선택하지 않아 순서가 끝났습니다.",
-  gone_hold_expired: "정해진 시간 안에 결제하지 않아 좌석이 반환되었습니다. 결제된 금액은 없습니다.",
+  gone_hold_expired:
+    "정해진 시간 안에 결제하지 않아 좌석이 반환되었습니다. 결제된 금액은 없습니다.",
   gone_removed: "운영자가 대기 순서를 취소했습니다.",
   again: "다시 줄서기",
   others: "다른 공연 보기",
@@ -156,7 +158,8 @@ const KO = {
   seats_none_together_more: (longest, free) =>
     `지금 나란히 앉을 수 있는 좌석은 최대 ${count(longest)}석, 남은 좌석은 ${count(free)}석입니다. ` +
     "수를 줄이거나 다른 등급을 골라 주세요.",
-  map_label: "좌석도. 화살표 키로 움직이고, 스페이스로 고르고, 더하기와 빼기로 확대하고 축소합니다.",
+  map_label:
+    "좌석도. 화살표 키로 움직이고, 스페이스로 고르고, 더하기와 빼기로 확대하고 축소합니다.",
   map_role: "좌석도",
   map_stage: "무대",
   map_in: "확대",
@@ -179,7 +182,8 @@ const KO = {
   wheelchair: "휠체어석",
   companion: "동반자석",
   /** @param {string} place */
-  companion_needs: (place) => `동반자석은 휠체어석(${place})과 함께 선택해야 합니다. 함께 선택했습니다.`,
+  companion_needs: (place) =>
+    `동반자석은 휠체어석(${place})과 함께 선택해야 합니다. 함께 선택했습니다.`,
   tray: "선택한 좌석",
   tray_none: "좌석을 골라 주세요.",
   /** @param {number} most */
@@ -258,7 +262,8 @@ const KO = {
   tickets_show: "입장할 때 이 화면이나 인쇄한 티켓을 보여 주세요.",
   tickets_print: "인쇄",
   tickets_link: "보관용 링크",
-  tickets_link_more: "이 브라우저에 저장되어 있습니다. 다른 기기에서 보려면 링크를 보관하세요. 링크를 가진 사람은 누구나 티켓을 볼 수 있습니다.",
+  tickets_link_more:
+    "이 브라우저에 저장되어 있습니다. 다른 기기에서 보려면 링크를 보관하세요. 링크를 가진 사람은 누구나 티켓을 볼 수 있습니다.",
   tickets_copy: "링크 복사",
   tickets_copied: "복사했습니다",
   tickets_none: "이 브라우저에 저장된 티켓이 없습니다",
@@ -331,7 +336,8 @@ const EN = {
   wait_paused: "The sale is paused",
   wait_paused_more: "Your place stays as it is. It goes on from here.",
   wait_missed: "Your turn went by",
-  wait_missed_more: "It came while you were away. You are the first to go in as soon as there is room.",
+  wait_missed_more:
+    "It came while you were away. You are the first to go in as soon as there is room.",
   wait_notify: "Notify me when it is my turn",
   wait_notified: "You will be notified",
   wait_leave: "Leave the line",
@@ -404,7 +410,8 @@ const EN = {
   free_in: (free) => `${count(free)} left`,
   wheelchair: "wheelchair place",
   companion: "companion's seat",
-  companion_needs: (place) => `A companion's seat goes with its wheelchair place (${place}). Both are chosen.`,
+  companion_needs: (place) =>
+    `A companion's seat goes with its wheelchair place (${place}). Both are chosen.`,
   tray: "Chosen seats",
   tray_none: "Choose a seat.",
   tray_most: (most) => `At most ${count(most)} seats at a time.`,
@@ -474,11 +481,13 @@ const EN = {
   tickets_show: "Show this page or its print at the entrance.",
   tickets_print: "Print",
   tickets_link: "A link to keep",
-  tickets_link_more: "They are kept in this browser. For another device, keep this link. Whoever has the link sees the tickets.",
+  tickets_link_more:
+    "They are kept in this browser. For another device, keep this link. Whoever has the link sees the tickets.",
   tickets_copy: "Copy the link",
   tickets_copied: "Copied",
   tickets_none: "No tickets are kept in this browser",
-  tickets_none_more: "Open this page in the browser in which you bought them, or open the link you kept.",
+  tickets_none_more:
+    "Open this page in the browser in which you bought them, or open the link you kept.",
   tickets_offline: "The server cannot be reached; these are the tickets as kept here.",
   tickets_stale: "The tickets cannot be verified",
   ticket_no: "Ticket",
@@ -578,9 +587,7 @@ export function clockFace(ms) {
     const face = `${two(hours % 24)}:${two(minutes)}:${two(s % 60)}`;
     return chosen === "en" ? `${days} d ${face}` : `${days}일 ${face}`;
   }
-  return hours > 0
-    ? `${hours}:${two(minutes)}:${two(s % 60)}`
-    : `${minutes}:${two(s % 60)}`;
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
 }
 
 /**

@@ -64,6 +64,8 @@ pub(super) struct PerformanceBody<'a> {
     date: &'a str,
     /// When it begins.
     starts_at: Utc,
+    /// The IANA name of the venue's time zone.
+    time_zone: &'a str,
     /// `scheduled`, `open`, `paused`, `closed` or `sold_out`.
     #[schema(examples("open"))]
     state: &'static str,
@@ -73,6 +75,8 @@ pub(super) struct PerformanceBody<'a> {
     seat_count: u32,
     /// How many of them are free.
     available_count: u32,
+    /// How many seats one reservation may have.
+    seats_per_reservation: u32,
     /// The lowest price, in the currency's smallest unit.
     price_from: u64,
     /// What all prices are in (ISO 4217).
@@ -214,10 +218,12 @@ impl<'d> Seen<'d> {
             venue: &performance.venue,
             date: &prepared.date,
             starts_at: Utc(performance.starts_at),
+            time_zone: &desk.hall().plan().time_zone,
             state: state_word(sale.phase(), counts),
             opens_at: Utc(sale.opens_at()),
             seat_count: counts.all(),
             available_count: counts.free,
+            seats_per_reservation: sale.limits().seats_per_reservation,
             price_from: prepared.price_from,
             currency: desk.hall().plan().currency.as_str(),
         }

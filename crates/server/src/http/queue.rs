@@ -50,6 +50,7 @@ pub(super) struct JoinBody {
     "message": "현재 대기 순서: 5 / 총 대기자 수: 10",
     "estimated_wait_seconds": 40,
     "poll_after_ms": 1700,
+    "kept_until": "2026-05-01T10:31:00.000Z",
     "reservations_url": "/reservations/2026-05-01",
     "sale_id": "demo-hall",
     "expires_at": "2026-05-01T10:05:00.000Z",
@@ -83,6 +84,9 @@ pub(super) struct PlaceBody<'a> {
     /// Ask again after so many milliseconds; null once the place is over.
     #[schema(required)]
     poll_after_ms: Option<u64>,
+    /// Until when the place is kept, should its buyer not be seen again (`waiting`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_until: Option<Utc>,
     /// Where free seats are listed when it is your turn.
     reservations_url: &'a str,
     /// The sale whose line this is.
@@ -150,11 +154,14 @@ impl Shown<'_> {
             Status::Ended { reason } => (None, Some(reason.as_str())),
             Status::Waiting { .. } | Status::Admitted { .. } => (None, None),
         };
+        let limits = self.publication.sale.limits();
+        let kept_until = matches!(view.status, Status::Waiting { .. })
+            .then(|| Utc(now.plus(u64::from(limits.place_ttl) * 1000)));
         let waiting = view.position.map(|position| Waiting {
             position,
             total: view.total,
             pace: self.publication.pace,
-            presence_window_s: self.publication.sale.limits().presence_window,
+            presence_window_s: limits.presence_window,
         });
         let body = PlaceBody {
             token: self.fresh.map(|fresh| fresh.text.as_str()),
@@ -166,6 +173,7 @@ impl Shown<'_> {
             message: Sentence(*view, ask.language),
             estimated_wait_seconds: waiting.and_then(|waiting| waiting.estimated_wait_seconds()),
             poll_after_ms: waiting.map(|waiting| waiting.poll_after_ms(Ids)),
+            kept_until,
             reservations_url: desk.reservations_url(&self.publication.sale),
             sale_id: self.sale.id().as_str(),
             admitted_until,

@@ -666,7 +666,7 @@ async fn what_is_on_is_listed_and_drawn() {
         "performance_id": "tour-1", "sale_id": "tour", "title": "Concert tour-1", "venue": "회관",
         "date": "2099-05-01", "starts_at": "2023-11-14T22:13:20.000Z", "state": "open",
         "opens_at": "2023-11-14T22:13:20.000Z", "seat_count": 75, "available_count": 75,
-        "price_from": 100, "currency": "KRW",
+        "price_from": 100, "currency": "KRW", "time_zone": "Asia/Seoul", "seats_per_reservation": 4,
     });
     assert_eq!(one, expected);
     let later = office.get("/performances?from=2099-05-02", With::default()).await.is(200);
