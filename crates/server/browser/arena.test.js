@@ -2,7 +2,7 @@
 // printed; what fails is only what nobody could call smooth, for the machine may be busy.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice } from "./support/box_office.js";
 import { arrives, Browser, DESKTOP, PHONE } from "./support/browser.js";
@@ -28,6 +28,10 @@ let office;
 before(async () => {
   browser = await Browser.open();
   office = await BoxOffice.selling({ stadium: stadium() });
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {

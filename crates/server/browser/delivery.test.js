@@ -1,7 +1,7 @@
 // How the pages are delivered: light, closed to everything foreign, and the same for everybody.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { BoxOffice } from "./support/box_office.js";
 import { Browser } from "./support/browser.js";
 import { club } from "./support/sales.js";
@@ -19,6 +19,10 @@ let office;
 before(async () => {
   browser = await Browser.open();
   office = await BoxOffice.selling({ club: club() });
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { until } from "./support/box_office.js";
 import { Browser, hide, mayHide, show } from "./support/browser.js";
@@ -55,6 +55,10 @@ before(async () => {
   assert(address !== null && typeof address === "object");
   origin = `http://127.0.0.1:${address.port}`;
   browser = await Browser.open();
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {

@@ -2,11 +2,11 @@
 // English, in light and dark. axe looks at every page on the way.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice } from "./support/box_office.js";
 import { Browser, DESKTOP, PHONE } from "./support/browser.js";
-import { fits, READS, walk } from "./support/journey.js";
+import { fits, main, READS, walk } from "./support/journey.js";
 import { club } from "./support/sales.js";
 
 /** @type {Browser} */
@@ -17,6 +17,10 @@ let office;
 before(async () => {
   browser = await Browser.open();
   office = await BoxOffice.selling({ club: club({ limits: { active_limit: 1 } }) });
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {
@@ -53,7 +57,7 @@ for (const [number, { language, device, scheme }] of WAYS.entries()) {
         await fits(page, where);
       },
     });
-    await page.getByText(seat, { exact: true }).first().waitFor();
+    await main(page).getByText(seat, { exact: true }).first().waitFor();
 
     // The way back: by what this browser kept, and by the link.
     await page.reload();

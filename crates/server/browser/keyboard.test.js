@@ -2,10 +2,10 @@
 // be seen to have it.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { BoxOffice } from "./support/box_office.js";
 import { arrives, Browser, DESKTOP, PHONE } from "./support/browser.js";
-import { READS } from "./support/journey.js";
+import { main, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -24,6 +24,10 @@ let office;
 before(async () => {
   browser = await Browser.open();
   office = await BoxOffice.selling({ club: club() });
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {
@@ -122,7 +126,7 @@ test("a seat is found on the map with the arrow keys, and bought", async () => {
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Enter");
   await holdAndPay(page);
-  await page.getByText("B3", { exact: true }).first().waitFor();
+  await main(page).getByText("B3", { exact: true }).first().waitFor();
   await visitor.leave();
 });
 

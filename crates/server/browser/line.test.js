@@ -2,12 +2,12 @@
 // killed; the turn comes also while nobody looks; and every end of a line has its page.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice, until } from "./support/box_office.js";
 import { arrives, Browser, hide, mayHide, show } from "./support/browser.js";
 import { crowd } from "./support/buyer.js";
-import { fits, join, press, READS } from "./support/journey.js";
+import { fits, join, main, press, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -22,6 +22,10 @@ let browser;
 
 before(async () => {
   browser = await Browser.open();
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {
@@ -46,7 +50,7 @@ async function atClub(wishes, act) {
  * @param {number} place
  */
 async function standsAt(page, place) {
-  await page.getByText(reads.place(place), { exact: true }).waitFor();
+  await main(page).getByText(reads.place(place), { exact: true }).waitFor();
 }
 
 /**
@@ -72,7 +76,7 @@ test("a reload and a second tab keep the place, and both tabs go on to the seats
     await other.goto("/");
     await press(other.getByRole("link", { name: "내 순서 보기" }));
     await standsAt(other, 3);
-    await page.getByText("내 뒤에 0명").waitFor();
+    await main(page).getByText("내 뒤에 0명").waitFor();
 
     await first?.leave();
     await second?.turn();
@@ -94,8 +98,10 @@ test("offline and back, the place is kept", async () => {
     await join(page, "ko");
     await standsAt(page, 2);
     await visitor.context.setOffline(true);
-    await page.getByText(reads.lostConnection, { exact: true }).first().waitFor();
-    await page.getByText(/^순서는 .*까지 유지됩니다/).waitFor();
+    await main(page).getByText(reads.lostConnection, { exact: true }).first().waitFor();
+    await main(page)
+      .getByText(/^순서는 .*까지 유지됩니다/)
+      .waitFor();
     await axeFindsNothing(page, "a lost connection");
     await front?.leave();
     await visitor.context.setOffline(false);
@@ -113,10 +119,10 @@ test("a server that is killed and started again has kept the place", async () =>
     await join(page, "ko");
     await standsAt(page, 2);
     await office.kill();
-    await page.getByText(reads.lostConnection, { exact: true }).first().waitFor();
+    await main(page).getByText(reads.lostConnection, { exact: true }).first().waitFor();
     await standsAt(page, 2);
     await office.start();
-    await page
+    await main(page)
       .getByText(reads.lostConnection, { exact: true })
       .first()
       .waitFor({ state: "detached" });
@@ -136,13 +142,13 @@ test("a page that is opened while the server is down says so, and goes on by its
     await page.goto("/");
     await page.getByRole("button", { name: reads.buy }).first().waitFor();
     await office.kill();
-    await page
+    await main(page)
       .getByText(/서버에 연결할 수 없습니다/)
       .first()
       .waitFor();
     await axeFindsNothing(page, "a list that cannot be renewed");
     await office.start();
-    await page
+    await main(page)
       .getByText(/서버에 연결할 수 없습니다/)
       .first()
       .waitFor({ state: "detached" });
@@ -251,7 +257,7 @@ test("a sale that is paused, sold out or closed says so", async () => {
     await standsAt(page, 2);
     await office.operate("POST", "/admin/sales/club/pause");
     await page.reload();
-    await page.getByText("예매가 잠시 멈췄습니다", { exact: true }).waitFor();
+    await main(page).getByText("예매가 잠시 멈췄습니다", { exact: true }).waitFor();
     await axeFindsNothing(page, "a paused sale");
     await office.operate("POST", "/admin/sales/club/resume");
 
@@ -259,7 +265,7 @@ test("a sale that is paused, sold out or closed says so", async () => {
     await front?.pay(reservation_id);
     await says(page, "매진되었습니다");
     await page.goto("/");
-    await page.getByText("매진", { exact: true }).waitFor();
+    await main(page).getByText("매진", { exact: true }).waitFor();
     await visitor.leave();
   });
   await atClub(ONE_AT_A_TIME, async (office) => {
@@ -271,7 +277,7 @@ test("a sale that is paused, sold out or closed says so", async () => {
     await office.operate("POST", "/admin/sales/club/close");
     await says(page, "예매가 마감되었습니다");
     await page.goto("/");
-    await page.getByText("마감", { exact: true }).waitFor();
+    await main(page).getByText("마감", { exact: true }).waitFor();
     await axeFindsNothing(page, "a list with a closed sale");
     await visitor.leave();
   });
@@ -289,7 +295,7 @@ test("a sale opens at its second, by the server's clock, before the eyes of who 
       Date.now = () => now() + wrong;
     });
     await page.goto("/");
-    await page.getByText("예매 시작까지").waitFor();
+    await main(page).getByText("예매 시작까지").waitFor();
     assert.match((await page.getByRole("timer").textContent()) ?? "", /^0:0\d$/);
     const buy = page.getByRole("button", { name: reads.buy }).first();
     assert(await buy.isDisabled());
@@ -309,7 +315,9 @@ test("who is too slow to choose is told so, and can join again", async () => {
     await join(page, "ko");
     await arrives(page, "/seats");
     await says(page, "대기 순서가 끝났습니다");
-    await page.getByText(/정해진 시간 안에 좌석을 선택하지 않아/).waitFor();
+    await main(page)
+      .getByText(/정해진 시간 안에 좌석을 선택하지 않아/)
+      .waitFor();
     await press(page.getByRole("button", { name: "다시 줄서기" }));
     await arrives(page, "/seats");
     await visitor.leave();

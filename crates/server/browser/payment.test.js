@@ -1,11 +1,11 @@
 // Paying: what is declined, slow, unanswered or too late is each told as it is, and nobody pays twice.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice } from "./support/box_office.js";
 import { arrives, Browser } from "./support/browser.js";
-import { choose, hold, joinToSeats, pay, READS } from "./support/journey.js";
+import { choose, hold, joinToSeats, main, pay, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -17,6 +17,10 @@ let browser;
 
 before(async () => {
   browser = await Browser.open();
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {
@@ -61,7 +65,7 @@ async function paidOnce(office) {
 test("a hold that runs out on the page is told, and the seats are free again", async () => {
   await atPayment({ hold_ttl: 3 }, async ({ page }) => {
     await page.getByRole("heading", { name: reads.over }).waitFor();
-    await page.getByText("좌석이 반환되었습니다. 결제된 금액은 없습니다.").first().waitFor();
+    await main(page).getByText("좌석이 반환되었습니다. 결제된 금액은 없습니다.").first().waitFor();
     await axeFindsNothing(page, "a hold that ran out");
     await page.getByRole("button", { name: "다시 줄서기" }).tap();
     await arrives(page, "/seats");
@@ -96,7 +100,7 @@ test("the last minute is announced once", async () => {
 test("declined, then paid", async () => {
   await atPayment({}, async ({ page, office }) => {
     await pay(page, "ko", reads.declined);
-    await page.getByText(reads.wasDeclined, { exact: true }).waitFor();
+    await main(page).getByText(reads.wasDeclined, { exact: true }).waitFor();
     await axeFindsNothing(page, "a payment that was declined");
     await pay(page, "ko", reads.approved);
     await arrives(page, "/tickets");

@@ -2,12 +2,12 @@
 // give back is seen as it happens; the box office can be asked for the best seats.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice } from "./support/box_office.js";
 import { arrives, Browser, DESKTOP } from "./support/browser.js";
 import { Buyer } from "./support/buyer.js";
-import { choose, hold, joinToSeats, press, READS } from "./support/journey.js";
+import { choose, hold, joinToSeats, main, press, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -21,6 +21,10 @@ let office;
 
 before(async () => {
   browser = await Browser.open();
+});
+
+afterEach(async () => {
+  await browser.empty();
 });
 
 after(async () => {
@@ -47,7 +51,7 @@ function clickAtOnce(button) {
 
 /** @param {Page} page */
 async function tellsThatItIsLost(page) {
-  await page.getByText(reads.faster, { exact: true }).waitFor();
+  await main(page).getByText(reads.faster, { exact: true }).waitFor();
   return (await page.locator("#told").textContent()) ?? "";
 }
 
@@ -136,8 +140,10 @@ test("the best seats side by side are held at one press, or it is said why not",
     const more = page.getByRole("button", { name: "한 좌석 더" });
     await press(more);
     await press(page.getByRole("button", { name: "연석 3석 잡기" }));
-    await page.getByText("나란히 비어 있는 좌석이 없습니다").waitFor();
-    await page.getByText(/나란히 앉을 수 있는 좌석은 최대 2석, 남은 좌석은 8석/).waitFor();
+    await main(page).getByText("나란히 비어 있는 좌석이 없습니다").waitFor();
+    await main(page)
+      .getByText(/나란히 앉을 수 있는 좌석은 최대 2석, 남은 좌석은 8석/)
+      .waitFor();
     await axeFindsNothing(page, "no such seats side by side");
     await press(page.getByRole("button", { name: "한 좌석 적게" }));
     await press(page.getByRole("button", { name: "연석 2석 잡기" }));

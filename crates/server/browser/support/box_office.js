@@ -15,6 +15,9 @@ const BINARY = fileURLToPath(new URL("../../../../target/debug/maepyo", import.m
 /** How long anything that is waited for may take before the test has failed. */
 export const PATIENCE_MS = 20_000;
 
+// Whoever is told to end takes what was started along.
+process.once("SIGTERM", () => process.exit(1));
+
 /** What the program says first. */
 const OPEN = /^listening on http:\/\/(\S+) \(operators: http:\/\/(\S+)\)$/;
 

@@ -46,6 +46,8 @@ const NO_SUCCESS = /^Failed to load resource: the server responded with a status
 /** A running browser. */
 export class Browser {
   #browser;
+  /** @type {Set<Visitor>} */
+  #inside = new Set();
 
   /** @param {import("playwright-core").Browser} browser */
   constructor(browser) {
@@ -72,9 +74,17 @@ export class Browser {
       reducedMotion: wishes.reducedMotion ? "reduce" : "no-preference",
     });
     context.setDefaultTimeout(PAGE_PATIENCE_MS);
-    const visitor = new Visitor(context, office.origin);
+    const visitor = new Visitor(context, office.origin, () => this.#inside.delete(visitor));
+    this.#inside.add(visitor);
     await visitor.tab();
     return visitor;
+  }
+
+  /** Sends home who is still there after a test that failed, and tells what troubles they had. */
+  async empty() {
+    for (const visitor of this.#inside) {
+      await visitor.leave().catch((error) => console.log(String(error)));
+    }
   }
 
   async close() {
@@ -85,6 +95,7 @@ export class Browser {
 /** One person at one device: everything in it shares its storage. */
 export class Visitor {
   #origin;
+  #left;
   /** @type {string[]} */
   #troubles = [];
   /** @type {RegExp[]} */
@@ -95,10 +106,12 @@ export class Visitor {
   /**
    * @param {import("playwright-core").BrowserContext} context
    * @param {string} origin
+   * @param {() => void} left is told that the visitor is gone
    */
-  constructor(context, origin) {
+  constructor(context, origin, left) {
     this.context = context;
     this.#origin = origin;
+    this.#left = left;
     context.on("page", (page) => this.#watch(page));
     context.on("request", (request) => this.#judgeRequest(request.url()));
     context.on("response", (response) => {
@@ -141,6 +154,7 @@ export class Visitor {
 
   /** Closes everything; fails when something was wrong on one of the pages. */
   async leave() {
+    this.#left();
     await this.context.close();
     if (this.troubles.length > 0) {
       throw new Error(`Troubles of a page:\n${this.troubles.join("\n")}`);

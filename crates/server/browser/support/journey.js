@@ -67,6 +67,15 @@ export const READS = {
 };
 
 /**
+ * What is read on a page, without what is said besides to those who listen.
+ *
+ * @param {Page} page
+ */
+export function main(page) {
+  return page.getByRole("main");
+}
+
+/**
  * Presses a button as people do: with a finger where the screen feels one.
  *
  * @param {import("playwright-core").Locator} button
@@ -158,8 +167,8 @@ export async function walk(office, page, { language, seat, at = async () => {} }
   await press(show.getByRole("button", { name: reads.buy }));
 
   await arrives(page, "/waiting");
-  await page.getByText(reads.place(2), { exact: true }).waitFor();
-  await page.getByText(reads.ahead(1), { exact: true }).waitFor();
+  await main(page).getByText(reads.place(2), { exact: true }).waitFor();
+  await main(page).getByText(reads.ahead(1), { exact: true }).waitFor();
   assert.match(await page.title(), /^\(2\) /, "the tab says the place");
   await at("waiting");
   await front.leave();
@@ -176,10 +185,10 @@ export async function walk(office, page, { language, seat, at = async () => {} }
   await hold(page, language);
 
   await page.getByRole("heading", { name: reads.payTitle }).waitFor();
-  await page.getByText("₩66,000").first().waitFor();
+  await main(page).getByText("₩66,000").first().waitFor();
   await at("pay");
   await pay(page, language, reads.declined);
-  await page.getByText(reads.wasDeclined, { exact: true }).waitFor();
+  await main(page).getByText(reads.wasDeclined, { exact: true }).waitFor();
   await at("pay-declined");
   await pay(page, language, reads.approved);
 
