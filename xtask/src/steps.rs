@@ -98,15 +98,17 @@ pub(crate) const ALL: [Step; 8] = [
         name: "browser",
         about: "the pages in a real browser: the journey, races, outages, axe, page weight",
         is_gate: false,
-        needs: &[
-            needs::NODE,
-            needs::NPM,
-            needs::PACKAGES,
-            needs::CHROMIUM,
-            needs::KOREAN_FONT,
-        ],
+        needs: &[needs::NODE, needs::NPM, needs::PACKAGES, needs::CHROMIUM, needs::KOREAN_FONT],
         run: |tally| {
-            command::run(&["cargo", "build", "--locked", "--package", "maepyo", "--bin", "maepyo"])?;
+            command::run(&[
+                "cargo",
+                "build",
+                "--locked",
+                "--package",
+                "maepyo",
+                "--bin",
+                "maepyo",
+            ])?;
             tally.watch(&[&NPM_RUN[..], &["test"]].concat(), Tally::see_node)
         },
     },
@@ -188,8 +190,7 @@ impl Tally {
     /// Reads one line of the output of `node --test`; only the counts at its end matter. What was
     /// broken off failed, and what is still to be done was ignored.
     fn see_node(&mut self, line: &str) {
-        let Some((name, count)) =
-            line.strip_prefix("ℹ ").and_then(|line| line.split_once(' '))
+        let Some((name, count)) = line.strip_prefix("ℹ ").and_then(|line| line.split_once(' '))
         else {
             return;
         };

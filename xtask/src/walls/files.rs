@@ -24,7 +24,9 @@ const EMPTY_NAMES: [&str; 9] =
 pub(super) fn say_what_they_are(tree: &Tree) -> Vec<Breach> {
     let is_silent = |file: &&File| !file.text.starts_with(opening(file));
     let silent = programs(tree).filter(is_silent);
-    silent.map(|file| Breach::at(file, 1, format!("it begins without `{}`", opening(file)))).collect()
+    silent
+        .map(|file| Breach::at(file, 1, format!("it begins without `{}`", opening(file))))
+        .collect()
 }
 
 /// What a file begins with that says what it is: in a script an ordinary comment does.
