@@ -1,7 +1,7 @@
 //! The thread that keeps the ledger: reads what is durable and has it written as tables.
 //!
-//! It has the last priority and its own file, and reads the journal through the readers' connection
-//! in small pieces, so that nobody who serves buyers waits for its work; a ledger that falls behind or
+//! It has its own file, reads the journal through the readers' connection, and gives way
+//! ([`Courtesy`]), so that nobody who serves buyers waits for its work; a ledger that falls behind or
 //! fails is a warning, no trouble. Only a seat with two live owners is: then that sale is halted.
 
 use std::path::Path;
@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use domain::time::{Millis, Timestamp};
 use store::Journal;
-use store::ledger::{Ledger, LedgerError};
+use store::ledger::{Ledger, LedgerError, PIECE_BYTES};
 
+use crate::courtesy::Courtesy;
 use crate::driver::{Engine, StartError, spawn, step_back};
 
 /// How often it looks for new batches.
 const EVERY: Duration = Duration::from_secs(1);
+/// Bytes of batches at a time where its core is wanted by others: some milliseconds of work.
+const SMALL_PIECE_BYTES: usize = 32 << 10;
 /// How often a damaged ledger is built anew before it is left alone until the next start.
 const START_OVERS_MAX: u32 = 3;
 /// How long stopping goes on writing what is missing; the next start writes the rest.
@@ -53,6 +56,7 @@ impl LedgerThread {
             level_at: Arc::clone(&level_at),
             start_overs: 0,
             is_silent: false,
+            piece_bytes: PIECE_BYTES,
         };
         let thread = spawn("maepyo-ledger", move || keeping.run(&stopping))?;
         Ok(Self { level_at, stop, thread: Mutex::new(Some(thread)) })
@@ -88,6 +92,8 @@ struct Keeping {
     start_overs: u32,
     /// Whether that it cannot be written was said already.
     is_silent: bool,
+    /// Bytes of batches that are written at a time.
+    piece_bytes: usize,
 }
 
 /// How a piece of work ended.
@@ -105,10 +111,15 @@ impl Keeping {
     fn run(mut self, stopping: &Receiver<()>) {
         // On a core that buyers need whole it falls behind, and catches up when they let it.
         step_back();
+        let mut courtesy = Courtesy::default();
         loop {
-            let patience = match self.piece() {
-                Piece::More => Duration::ZERO,
-                Piece::Pause => EVERY,
+            let piece = self.piece();
+            let rest = courtesy.rest();
+            let in_the_way = !rest.is_zero();
+            self.piece_bytes = if in_the_way { SMALL_PIECE_BYTES } else { PIECE_BYTES };
+            let patience = match piece {
+                Piece::More => rest,
+                Piece::Pause => EVERY.max(rest),
                 Piece::End => return,
             };
             if stopping.recv_timeout(patience) != Err(RecvTimeoutError::Timeout) {
@@ -121,7 +132,7 @@ impl Keeping {
 
     fn piece(&mut self) -> Piece {
         let now = self.engine.now();
-        let progress = match self.ledger.catch_up(&*self.journal) {
+        let progress = match self.ledger.catch_up_by(self.piece_bytes, &*self.journal) {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
         };

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod core;
+mod courtesy;
 mod directory;
 mod driver;
 mod handle;

@@ -7,6 +7,7 @@
 
 mod aside;
 mod client_address;
+mod gate;
 mod listener;
 mod progress;
 mod sales_dir;

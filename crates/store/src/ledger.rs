@@ -30,8 +30,8 @@ use projector::Projector;
 /// What the file is called, in the data directory.
 pub const FILE_NAME: &str = "ledger.sqlite";
 
-/// Bytes of batches that become one transaction, about.
-const PIECE_BYTES: usize = 1 << 20;
+/// Bytes of batches that become one transaction, about: where nobody is in a hurry.
+pub const PIECE_BYTES: usize = 1 << 20;
 /// The catalogue's stream: what it lists, each sale's own stream says too.
 const CATALOGUE: StreamId = StreamId(0);
 
@@ -279,13 +279,25 @@ impl Ledger {
     /// What was written before stays. [`LedgerError::Violated`] is not among them: it is in
     /// [`Progress`], and nothing more of that stream is written.
     pub fn catch_up(&mut self, journal: &dyn Journal) -> Result<Progress, LedgerError> {
+        self.catch_up_by(PIECE_BYTES, journal)
+    }
+
+    /// The same, with so many bytes of batches at a time, about.
+    ///
+    /// # Errors
+    /// As [`Ledger::catch_up`].
+    pub fn catch_up_by(
+        &mut self,
+        piece_bytes: usize,
+        journal: &dyn Journal,
+    ) -> Result<Progress, LedgerError> {
         let mut progress = Progress { is_level: true, ..Progress::default() };
         for (stream, head) in journal.heads()? {
             let known = self.streams.get(&stream).map_or(Head::EMPTY, |position| position.head);
             if stream == CATALOGUE || known == head || self.violated.contains(&stream) {
                 continue;
             }
-            let batches = journal.read(stream, known, PIECE_BYTES)?;
+            let batches = journal.read(stream, known, piece_bytes)?;
             let mut position = self.streams.get(&stream).cloned().unwrap_or_default();
             let transaction = self.connection.transaction()?;
             let mut projector = Projector::new(&transaction, stream, &mut position);

@@ -30,6 +30,7 @@ use tower::Service;
 
 use super::aside::Aside;
 use super::client_address::{self, Network};
+use super::gate::{Gate, Gated, Standing};
 use super::progress::{Counted, Progress, Strikes};
 use super::unread::HEAD_BYTES_MAX;
 use crate::http::{ClientAddress, HttpMeters, Problem};
@@ -146,7 +147,9 @@ impl Listener {
     ) {
         let connections = bounds.occupancy.connections_max;
         let places = Arc::clone(&bounds.occupancy.places);
-        let desk = Arc::new(Desk { router, bounds });
+        let gate = Gate::new(tokio::runtime::Handle::current().metrics().num_workers());
+        let watching = tokio::spawn(Arc::clone(&gate).watch());
+        let desk = Arc::new(Desk { router, bounds, gate });
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -163,6 +166,7 @@ impl Listener {
             let left = connections as usize - places.available_permits();
             tracing::warn!(addr = %self.addr, connections = left, "cut off: they took too long");
         }
+        watching.abort();
     }
 
     /// The next connection, when there is a place for it; none when accepting failed.
@@ -214,6 +218,7 @@ pub(super) fn affordable(wanted: u32) -> u32 {
 struct Desk {
     router: Router,
     bounds: Bounds,
+    gate: Arc<Gate>,
 }
 
 impl Desk {
@@ -261,11 +266,15 @@ async fn converse(
     // Answers are small and whole; without this the kernel would wait for more.
     let _ = stream.set_nodelay(true);
     let progress = Arc::new(Progress::default());
+    let standing = Standing::outside(Arc::clone(&desk.gate));
     let service = service_fn(|request| async {
         let _answering = progress.answering();
-        desk.answer(peer.ip(), request).await
+        let answer = desk.answer(peer.ip(), request).await;
+        standing.leave();
+        answer
     });
-    let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress)));
+    let gated = Gated::new(stream, Arc::clone(&standing));
+    let io = TokioIo::new(Counted::new(gated, Arc::clone(&progress)));
     let mut http = http1::Builder::new();
     // hyper's own timeout of headers sets a timer for each request, which costs more than a poll's
     // answer; the strikes cover it with one timer for each connection.
