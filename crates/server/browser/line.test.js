@@ -253,10 +253,11 @@ test("a sale that is paused, sold out or closed says so", async () => {
     const [front] = await crowd(office, 1);
     const visitor = await browser.visitor(office);
     const { page } = visitor;
+    await office.operate("POST", "/admin/sales/club/pause");
+    await page.goto("/");
+    await main(page).getByText("일시 중지", { exact: true }).waitFor();
     await join(page, "ko");
     await standsAt(page, 2);
-    await office.operate("POST", "/admin/sales/club/pause");
-    await page.reload();
     await main(page).getByText("예매가 잠시 멈췄습니다", { exact: true }).waitFor();
     await axeFindsNothing(page, "a paused sale");
     await office.operate("POST", "/admin/sales/club/resume");
@@ -319,6 +320,7 @@ test("who is too slow to choose is told so, and can join again", async () => {
       .getByText(/정해진 시간 안에 좌석을 선택하지 않아/)
       .waitFor();
     await press(page.getByRole("button", { name: "다시 줄서기" }));
+    await arrives(page, "/waiting");
     await arrives(page, "/seats");
     await visitor.leave();
   });

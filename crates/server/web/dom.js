@@ -133,7 +133,10 @@ export function frame(step, render) {
         ),
       ),
     );
-    if (step > 0) show(the("steps"), steps(step));
+    if (step > 0) {
+      the("steps").setAttribute("aria-label", w.steps);
+      show(the("steps"), steps(step));
+    }
     render();
   };
   draw();
@@ -152,7 +155,7 @@ function steps(step) {
       },
       name,
     );
-  return h("ol", { class: "steps", "aria-label": w.steps }, names.map(item));
+  return h("ol", { class: "steps" }, names.map(item));
 }
 
 /** The mark of the house: a ticket with its corner torn off. */

@@ -58,6 +58,9 @@ export function follow(sale, listener) {
     wake();
   });
 
+  // A stream of a lost network stays silent for long before it ends.
+  addEventListener("offline", () => stream.abort());
+
   const pause = (/** @type {number} */ ms) =>
     Promise.race([after(ms), new Promise((done) => (wake = () => done(undefined)))]);
 

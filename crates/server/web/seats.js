@@ -61,7 +61,7 @@ let stop = () => {};
 
 function render() {
   const w = words();
-  document.title = `${w.seats_title} – ${w.brand}`;
+  document.title = tab();
   const { board } = state;
   if (state.view === "over" && state.over) return show(the("main"), state.over());
   if (state.view === "loading" || !board)
@@ -94,6 +94,13 @@ function render() {
   list();
   tray();
   timer();
+}
+
+/** Who looks at another tab is told that it is the turn until they come back to this one. */
+function tab() {
+  const w = words();
+  const calls = document.visibilityState === "hidden" && state.view === "hall";
+  return calls ? w.tab_turn : `${w.seats_title} – ${w.brand}`;
 }
 
 function head() {
@@ -821,7 +828,10 @@ async function start() {
 }
 
 frame(2, render);
-onReturn(freshen);
+onReturn(() => {
+  document.title = tab();
+  freshen();
+});
 addEventListener("hashchange", () => location.reload());
 start();
 poll();

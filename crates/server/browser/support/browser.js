@@ -155,6 +155,8 @@ export class Visitor {
   /** Closes everything; fails when something was wrong on one of the pages. */
   async leave() {
     this.#left();
+    // A page that goes elsewhere at the moment it is closed is never closed.
+    await Promise.all(this.#tabs.map((tab) => tab.goto("about:blank").catch(() => {})));
     await this.context.close();
     if (this.troubles.length > 0) {
       throw new Error(`Troubles of a page:\n${this.troubles.join("\n")}`);
