@@ -60,8 +60,7 @@ use crate::language::Language;
         pages::show_tickets_page,
         pages::show_page_file,
     ),
-    components(schemas(TokenBody, SeatsBody, ResetBody, MoveBody)),
-    modifiers(&Tokens, &Problems, &Absence),
+    modifiers(&Tokens, &Events, &Problems, &Absence),
 )]
 struct Api;
 
@@ -86,6 +85,19 @@ impl Modify for Tokens {
                 .description(Some(description));
             components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
         }
+    }
+}
+
+/// What events say that no answer does: their data is no body of a call.
+struct Events;
+
+impl Modify for Events {
+    fn modify(&self, document: &mut Document) {
+        let schemas = &mut document.components.get_or_insert_default().schemas;
+        schemas.insert(TokenBody::name().into_owned(), TokenBody::schema());
+        schemas.insert(SeatsBody::name().into_owned(), SeatsBody::schema());
+        schemas.insert(ResetBody::name().into_owned(), ResetBody::schema());
+        schemas.insert(MoveBody::name().into_owned(), MoveBody::schema());
     }
 }
 
