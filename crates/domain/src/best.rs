@@ -73,10 +73,11 @@ fn best_group(hall: &Hall, seats: &Seats, stretches: &[Stretch], count: u32) -> 
         if !worth_it(best, false) {
             break;
         }
-        let (mut before, mut here) = (0, free_word(seats, stretch, 0));
-        for offset in (0..stretch.len()).step_by(WORD_SEATS) {
-            let behind = free_word(seats, stretch, offset + u64::BITS);
-            let starts = Starts::among(before, here, behind, count);
+        if stretch.len() < count {
+            continue;
+        }
+        for offset in (0..stretch.len()).step_by(Starts::step(count) as usize) {
+            let starts = Starts::among(seats, stretch, offset, count);
             for (strands, mut starts) in [(false, starts.good), (true, starts.stranding)] {
                 if starts == 0 || !worth_it(best, strands) {
                     continue;
@@ -91,7 +92,6 @@ fn best_group(hall: &Hall, seats: &Seats, stretches: &[Stretch], count: u32) -> 
                     best = Some(best.map_or(group, |best| best.min(group)));
                 }
             }
-            (before, here) = (here, behind);
         }
     }
     best
@@ -103,12 +103,12 @@ fn what_there_is<'s>(seats: &Seats, stretches: impl Iterator<Item = &'s Stretch>
     for stretch in stretches {
         // Free seats that stand together and end where the last word did.
         let mut run = 0;
-        for offset in (0..stretch.len()).step_by(WORD_SEATS) {
+        for offset in (0..stretch.len()).step_by(u64::BITS as usize) {
             let free = free_word(seats, stretch, offset);
             available_count += free.count_ones();
             largest_adjacent = largest_adjacent.max(run + free.trailing_ones());
             run = if free == u64::MAX { run + u64::BITS } else { free.leading_ones() };
-            while largest_adjacent < u64::BITS && runs(free.into(), largest_adjacent + 1) != 0 {
+            while largest_adjacent < u64::BITS && runs(free, largest_adjacent + 1) != 0 {
                 largest_adjacent += 1;
             }
         }
@@ -116,19 +116,14 @@ fn what_there_is<'s>(seats: &Seats, stretches: impl Iterator<Item = &'s Stretch>
     Refusal::NoAdjacentSeats { available_count, largest_adjacent }
 }
 
-const WORD_SEATS: usize = u64::BITS as usize;
-
-/// The free seats of a stretch from the `offset`-th on, 64 of them, the lowest bit first.
+/// The free seats of a stretch from the `offset`-th on, 64 at most, the lowest bit first.
 fn free_word(seats: &Seats, stretch: &Stretch, offset: u32) -> u64 {
-    match stretch.len().saturating_sub(offset) {
-        0 => 0,
-        left if left < u64::BITS => seats.free_from(stretch.first() + offset) & ((1 << left) - 1),
-        _ => seats.free_from(stretch.first() + offset),
-    }
+    let left = stretch.len().saturating_sub(offset).min(u64::BITS);
+    seats.free_among(stretch.first() + offset, left)
 }
 
 /// Where `count` bits in a row begin.
-fn runs(bits: u128, count: u32) -> u128 {
+fn runs(bits: u64, count: u32) -> u64 {
     let (mut starts, mut length) = (bits, 1);
     while length < count {
         let more = length.min(count - length);
@@ -138,7 +133,7 @@ fn runs(bits: u128, count: u32) -> u128 {
     starts
 }
 
-/// Where groups may start among 64 seats.
+/// Where groups may start among seats of a stretch, the first of them at the lowest bit.
 struct Starts {
     /// Groups that leave no single seat behind.
     good: u64,
@@ -147,16 +142,22 @@ struct Starts {
 }
 
 impl Starts {
-    /// Groups of `count` that start `here`, told by the free seats there, before and behind.
-    fn among(before: u64, here: u64, behind: u64, count: u32) -> Self {
-        // The last two seats before tell whether the first group would leave one alone; of those
-        // behind 62 remain, as many as a group of `GROUP_MAX` needs that starts with the last one.
-        let free = u128::from(behind) << 66 | u128::from(here) << 2 | u128::from(before >> 62);
+    /// How many seats are looked at together: all that leave room in a word for two seats before
+    /// and, behind a group that starts with the last, for two more.
+    fn step(count: u32) -> u32 {
+        u64::BITS - 3 - count
+    }
+
+    /// Groups of `count` that start with one of [`Self::step`] seats from the `offset`-th on.
+    fn among(seats: &Seats, stretch: &Stretch, offset: u32, count: u32) -> Self {
+        let free = match offset {
+            0 => free_word(seats, stretch, 0) << 2,
+            _ => free_word(seats, stretch, offset - 2),
+        };
+        let starts = runs(free, count) & ((1 << Self::step(count)) - 1) << 2;
         let alone_before = free << 1 & !(free << 2);
         let alone_behind = free >> count & !(free >> (count + 1));
-        let (starts, strands) = (runs(free, count), alone_before | alone_behind);
-        #[expect(clippy::cast_possible_truncation, reason = "the 64 seats are cut out")]
-        let cut = |starts: u128| (starts >> 2) as u64;
-        Self { good: cut(starts & !strands), stranding: cut(starts & strands) }
+        let strands = alone_before | alone_behind;
+        Self { good: (starts & !strands) >> 2, stranding: (starts & strands) >> 2 }
     }
 }

@@ -212,15 +212,15 @@ impl Seats {
         }
     }
 
-    /// Which of 64 seats from this one on are free, the lowest bit first; what lies behind the last
-    /// seat is not.
-    pub(crate) fn free_from(&self, first: u32) -> u64 {
+    /// Which of the `len` seats from the `first` on are free, 64 at most: the lowest bit is the first.
+    pub(crate) fn free_among(&self, first: u32, len: u32) -> u64 {
         let word = |number: u32| self.free.get(SeatIndex(number).at()).copied().unwrap_or(0);
         let (number, passed) = (first / WORD_SEATS, first % WORD_SEATS);
-        match passed {
-            0 => word(number),
-            _ => word(number) >> passed | word(number + 1) << (WORD_SEATS - passed),
+        let mut free = word(number) >> passed;
+        if passed + len > WORD_SEATS {
+            free |= word(number + 1) << (WORD_SEATS - passed);
         }
+        if len < WORD_SEATS { free & ((1 << len) - 1) } else { free }
     }
 
     /// Whether the page of [`PAGE_SEATS`] that `seat` stands in is the same, unchanged, in `other`.

@@ -71,7 +71,7 @@ impl Sale {
         let all = SeatIndex::after(hall.seats().len()).0;
         let mut mistaken = (0..all).filter(|seat| {
             let free = self.seats.state(SeatIndex(*seat)) == SeatState::Free;
-            free != (self.seats.free_from(*seat) & 1 == 1)
+            free != (self.seats.free_among(*seat, 1) == 1)
         });
         let mistaken = mistaken.next();
         holds!(2, mistaken.is_none(), "seat {mistaken:?} is free, or is not, and not found so");
