@@ -269,8 +269,9 @@ impl Availability<'_> {
 const KEPT: &str = "public, max-age=1";
 const VARIES: &str = "accept-language, authorization";
 
-/// Hold seats, all or none (step 5 of the use case): those that are named, or the best so many that are
-/// free and stand beside each other.
+/// Hold seats, all or none (step 5 of the use case).
+///
+/// Those that are named, or the best that are free and stand beside each other.
 #[utoipa::path(
     post,
     path = "/reservations",
