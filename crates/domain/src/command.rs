@@ -42,10 +42,8 @@ pub enum Command {
     Hold {
         /// Who.
         place: Place,
-        /// The performance, where the buyer named one.
-        performance: Option<u16>,
         /// Which seats.
-        seats: Vec<SeatIndex>,
+        wish: Wish,
         /// The sum that the buyer expects to pay, where it was said.
         expected: Option<Money>,
         /// The new reservation's id.
@@ -118,6 +116,38 @@ pub enum Command {
         /// Which.
         seats: Vec<SeatIndex>,
     },
+}
+
+/// Which seats a buyer wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// These and no others.
+    Seats {
+        /// The performance, where the buyer named one.
+        performance: Option<u16>,
+        /// Which.
+        seats: Vec<SeatIndex>,
+    },
+    /// The best that are free and stand beside each other, as [`best`](crate::best) chooses them.
+    Best {
+        /// Of which performance.
+        performance: u16,
+        /// How many.
+        count: u32,
+        /// Of which grade, by its name; of any when absent.
+        grade: Option<Name>,
+    },
+}
+
+impl Wish {
+    /// How many seats are wanted.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Seats { seats, .. } => seats.len(),
+            Self::Best { count, .. } => *count as usize,
+        }
+    }
 }
 
 /// What the provider says about a charge.

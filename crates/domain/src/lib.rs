@@ -5,9 +5,9 @@
 //!
 //! The map, in reading order: units ([`time`], [`id`], [`money`]); what is for sale ([`plan`],
 //! [`limits`]); who waits ([`line`](mod@line)); what is whose ([`seats`], [`reservation`],
-//! [`payment`]); the three closed vocabularies ([`command`], [`event`], [`refusal`]); the state and
-//! its two functions ([`sale`]); which sales there are ([`catalogue`]). Below them, two persistent
-//! structures made for this: [`pages`] and [`bits`].
+//! [`payment`]), and which seats are the best ([`best`]); the three closed vocabularies ([`command`],
+//! [`event`], [`refusal`]); the state and its two functions ([`sale`]); which sales there are
+//! ([`catalogue`]). Below them, two persistent structures made for this: [`pages`] and [`bits`].
 //!
 //! # Invariants
 //!
@@ -25,6 +25,7 @@
 //! [`Sale::check`] counts 1 to 3 and 5 to 8 anew from a state; 4, 9 and "never grows" need a
 //! history and are checked by the tests over random command lists.
 
+pub mod best;
 pub mod bits;
 pub mod catalogue;
 pub mod command;

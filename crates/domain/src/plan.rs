@@ -6,6 +6,7 @@
 
 mod access;
 mod numbering;
+mod stretches;
 
 use jiff::civil::Date;
 use minicbor::decode::{self, Decoder};
@@ -16,6 +17,7 @@ use std::ops::Range;
 
 pub use self::access::{Access, WheelchairPlace};
 use self::numbering::Numbering;
+pub(crate) use self::stretches::{Stretch, distance};
 use crate::id::{Name, PerformanceId, SeatIndex};
 use crate::money::{Currency, Money};
 use crate::time::Timestamp;
@@ -213,6 +215,8 @@ pub struct Hall {
 struct Laid {
     seats: Range<u32>,
     numbering: Numbering,
+    /// What stands beside each other, by grade.
+    stretches: Vec<Vec<Stretch>>,
 }
 
 impl Hall {
@@ -239,6 +243,9 @@ impl Hall {
         drop(ids);
         let mut all = Self { plan, seats: hall, performances, access: Vec::new() };
         all.access = access::find(&all)?;
+        for number in (0..).take(all.performances.len()) {
+            all.performances[usize::from(number)].stretches = stretches::find(&all, number);
+        }
         Ok(all)
     }
 
@@ -339,7 +346,10 @@ fn lay_out(
         }
     }
     let seats = first.0..SeatIndex::after(hall.len()).0;
-    if seats.is_empty() { Err(PlanError::SeatCount) } else { Ok(Laid { seats, numbering }) }
+    if seats.is_empty() {
+        return Err(PlanError::SeatCount);
+    }
+    Ok(Laid { seats, numbering, stretches: Vec::new() })
 }
 
 #[cfg(test)]

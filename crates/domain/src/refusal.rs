@@ -87,6 +87,15 @@ refusals! {
         /// Which of those asked for.
         taken: Vec<SeatIndex>,
     } = "seat_taken",
+    /// The performance has no grade of that name.
+    GradeNotFound = "grade_not_found",
+    /// So many seats that are free and stand beside each other are not to be had.
+    NoAdjacentSeats {
+        /// Free seats of the grade, or of all; what belongs to wheelchairs aside.
+        available_count: u32,
+        /// The most of them that stand beside each other.
+        largest_adjacent: u32,
+    } = "no_adjacent_seats",
     /// This buyer has a reservation already.
     ReservationExists {
         /// Which.

@@ -1,7 +1,8 @@
 //! Whose each seat is: free, withheld for a pool, held by a reservation, or sold to it.
 //!
 //! A seat is one number of 32 bits, so that it has one owner by its very form. The counts are kept
-//! for each performance: free + withheld + held + sold = all.
+//! for each performance: free + withheld + held + sold = all. Beside them stands a bit for each seat
+//! that is free, so that free seats are found by words of 64.
 
 use minicbor::{Decode, Encode};
 
@@ -86,10 +87,17 @@ impl Packed {
     }
 }
 
+/// Seats in a word of bits.
+const WORD_SEATS: u32 = u64::BITS;
+/// Words that are kept, and copied when a seat of theirs changes, together.
+const PAGE_WORDS: usize = 32;
+
 /// All seats of a sale.
 #[derive(Clone, Debug, Default)]
 pub struct Seats {
     states: Pages<Packed, PAGE_SEATS>,
+    /// For each seat, from the lowest bit of the first word on, whether it is free.
+    free: Pages<u64, PAGE_WORDS>,
     total: SeatCounts,
     performances: Vec<SeatCounts>,
 }
@@ -145,11 +153,19 @@ impl Seats {
     fn counted(states: Pages<Packed, PAGE_SEATS>, hall: &Hall) -> Self {
         let mut total = SeatCounts::default();
         let mut performances = vec![SeatCounts::default(); hall.plan().performances.len()];
-        for (packed, seat) in states.iter().zip(hall.seats()) {
-            *total.of(packed.unpack()) += 1;
-            *performances[usize::from(seat.performance)].of(packed.unpack()) += 1;
+        let mut free = Pages::default();
+        for (index, (packed, seat)) in (0..).zip(states.iter().zip(hall.seats())) {
+            let state = packed.unpack();
+            *total.of(state) += 1;
+            *performances[usize::from(seat.performance)].of(state) += 1;
+            if index % WORD_SEATS == 0 {
+                free.push(0);
+            }
+            if state == SeatState::Free {
+                *bits_of(&mut free, SeatIndex(index)) |= bit(index);
+            }
         }
-        Self { states, total, performances }
+        Self { states, free, total, performances }
     }
 
     /// The state of a seat.
@@ -186,11 +202,25 @@ impl Seats {
     pub(crate) fn set(&mut self, hall: &Hall, seat: SeatIndex, state: SeatState) {
         let packed = self.states.get_mut(seat.at()).expect("a seat of the plan");
         let before = std::mem::replace(packed, Packed::pack(state)).unpack();
+        if (before == SeatState::Free) != (state == SeatState::Free) {
+            *bits_of(&mut self.free, seat) ^= bit(seat.0);
+        }
         let performance = usize::from(hall.seats()[seat.at()].performance);
         for counts in [&mut self.total, &mut self.performances[performance]] {
             *counts.of(before) -= 1;
             *counts.of(state) += 1;
         }
+    }
+
+    /// Which of the `len` seats from the `first` on are free, 64 at most: the lowest bit is the first.
+    pub(crate) fn free_among(&self, first: u32, len: u32) -> u64 {
+        let word = |number: u32| self.free.get(SeatIndex(number).at()).copied().unwrap_or(0);
+        let (number, passed) = (first / WORD_SEATS, first % WORD_SEATS);
+        let mut free = word(number) >> passed;
+        if passed + len > WORD_SEATS {
+            free |= word(number + 1) << (WORD_SEATS - passed);
+        }
+        if len < WORD_SEATS { free & ((1 << len) - 1) } else { free }
     }
 
     /// Whether the page of [`PAGE_SEATS`] that `seat` stands in is the same, unchanged, in `other`.
@@ -204,8 +234,18 @@ impl Seats {
     }
 }
 
+/// The bit of a seat in its word.
+fn bit(seat: u32) -> u64 {
+    1 << (seat % WORD_SEATS)
+}
+
+/// The word with the bit of a seat.
+fn bits_of(free: &mut Pages<u64, PAGE_WORDS>, seat: SeatIndex) -> &mut u64 {
+    free.get_mut(SeatIndex(seat.0 / WORD_SEATS).at()).expect("a seat of the plan")
+}
+
 pub(crate) mod snapshot {
-    //! Seats in a snapshot: their states; the counts follow.
+    //! Seats in a snapshot: their states; counts and bits follow.
     use super::{Hall, PAGE_SEATS, Packed, Pages, Seats};
     use minicbor::decode::{self, Decoder};
     use minicbor::encode::{self, Encoder, Write};

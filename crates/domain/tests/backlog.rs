@@ -1,6 +1,6 @@
 //! More is due than one command may bring: it comes in slices, in order, and nobody gains by it.
 
-use domain::command::Schedule;
+use domain::command::{Schedule, Wish};
 use domain::event::Event;
 use domain::id::{
     EntryIndex, Nonce, PaymentId, PerformanceId, Place, ReservationId, SaleId, SeatIndex,
@@ -62,8 +62,7 @@ fn join_many(sale: &mut Sale) {
 fn hold(entry: usize, seat: usize) -> Command {
     Command::Hold {
         place: place(entry),
-        performance: None,
-        seats: vec![SeatIndex::after(seat)],
+        wish: Wish::Seats { performance: None, seats: vec![SeatIndex::after(seat)] },
         expected: None,
         reservation: ReservationId(entry as u64),
         key: None,

@@ -173,14 +173,10 @@ impl World {
             Command::Seen { .. } => return,
             // The edge makes new ids and nonces for every request.
             Command::Join { keys, .. } => Command::Join { nonce: Nonce(u32::MAX), keys },
-            Command::Hold { place, performance, seats, expected, key, .. } => Command::Hold {
-                place,
-                performance,
-                seats,
-                expected,
-                reservation: ReservationId(u64::MAX),
-                key,
-            },
+            Command::Hold { place, wish, expected, key, .. } => {
+                let reservation = ReservationId(u64::MAX);
+                Command::Hold { place, wish, expected, reservation, key }
+            }
             Command::BeginPayment { place, reservation, expected, key, .. } => {
                 let payment = PaymentId(u128::MAX);
                 Command::BeginPayment { place, reservation, payment, expected, key }

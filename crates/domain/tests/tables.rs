@@ -39,6 +39,7 @@ macro_rules! tables {
 }
 
 tables! {
+    best,
     calendar,
     hold,
     limits,

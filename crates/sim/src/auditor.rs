@@ -12,6 +12,8 @@
 //! - *one owner* (1): a seat that becomes somebody's while it is another's, or is kept back. *seats*,
 //!   *held*, *left*, *visits*: seats that are none, of two evenings, too many, or of a visit that
 //!   chooses nothing.
+//! - *wished*: seats that are held and are not those that were asked for; or, where the choice was left
+//!   to the box office, not so many, not of the grade, or not beside each other.
 //! - *admitted* (3, 4): an admission over the limit, in a pause, in vain, or of somebody who is not
 //!   there. *order* (4): before somebody of lower rank who is. *passed over*: of somebody who was
 //!   seen. *kept out*: a batch after which somebody who is there could come in and was not let in.
@@ -90,6 +92,7 @@
 //!   do: they are not here.
 
 mod answers;
+mod best;
 mod closing;
 mod fold;
 mod history;
@@ -233,6 +236,7 @@ impl Auditor {
                 self.silence.event(event, &reading, &self.history)?;
                 self.presence.event(event, &reading, &self.history)?;
                 self.history.event(event, &mut reading)?;
+                self.as_wished(event, record, asked)?;
                 self.by_its_time(event, record, &reading)?;
             }
         }
@@ -248,6 +252,20 @@ impl Auditor {
         let (offset_ms, tally) = (self.history.offset_ms, self.history.tally);
         self.history.pages.push(Page { at_ms: batch.at_ms, offset_ms, tally });
         Ok(())
+    }
+
+    /// Seats that are held are those that were wished for.
+    fn as_wished(&self, event: &Event, record: &Record, asked: &[Asked]) -> Result<(), Broken> {
+        let Event::SeatsHeld { seats, .. } = event else { return Ok(()) };
+        let request = record.cause.request.and_then(|request| usize::try_from(request).ok());
+        let asked = request.and_then(|request| asked.get(request));
+        let Some(Command::Hold { wish, .. }) = asked.map(|asked| &asked.command) else {
+            return Ok(());
+        };
+        if self.history.fulfils(wish, seats) {
+            return Ok(());
+        }
+        Err(Broken::of("wished", format!("{wish:?} is answered by {seats:?}")))
     }
 
     /// What opened or closed by itself did so at its time.

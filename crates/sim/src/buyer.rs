@@ -4,10 +4,11 @@
 //! are told, others dawdle, vanish, change their minds, press twice, and ask for what cannot be.
 
 use domain::Command;
-use domain::command::Key;
+use domain::command::{Key, Wish};
 use domain::id::{EntryIndex, KeyHash, Nonce, PaymentId, Place, ReservationId, SeatIndex};
 use domain::line::JoinKeys;
 use domain::money::Money;
+use domain::plan::Hall;
 use domain::refusal::Refusal;
 use domain::sale::{Sale, Status};
 use domain::seats::SeatState;
@@ -20,6 +21,10 @@ use crate::provider::Token;
 use crate::random::Random;
 use crate::trial::Trouble;
 use crate::wish::has_key;
+
+/// One wish in so many leaves it to the box office which seats are the best. The number of a wish
+/// says which, so that nobody draws another number for it than before.
+const LEAVES_THE_CHOICE: u64 = 5;
 
 /// What a buyer does next.
 #[derive(Clone, Debug)]
@@ -292,14 +297,17 @@ impl Buyer {
         let seats: Vec<SeatIndex> =
             free[first..].iter().filter(beside).take(wanted).copied().collect();
         let amount: Money = seats.iter().map(|seat| hall.seats()[seat.at()].price).sum();
-        let command = Command::Hold {
-            place,
-            performance: self.random.chance(500).then_some(performance),
-            seats,
-            expected: self.random.chance(500).then_some(amount),
-            reservation: ReservationId(self.random.next()),
-            key: self.key(),
+        let named = self.random.chance(500).then_some(performance);
+        let says_amount = self.random.chance(500);
+        let reservation = ReservationId(self.random.next());
+        let (wish, amount) = if reservation.0.is_multiple_of(LEAVES_THE_CHOICE) {
+            self.did.push("leaves the choice");
+            leaves_the_choice(hall, seats[0], wanted, reservation)
+        } else {
+            (Wish::Seats { performance: named, seats }, amount)
         };
+        let expected = says_amount.then_some(amount);
+        let command = Command::Hold { place, wish, expected, reservation, key: self.key() };
         self.ask(&Ask { command, token: None })
     }
 
@@ -417,8 +425,23 @@ impl Buyer {
 
     /// Makes a wish one that cannot be granted, or that is none.
     fn spoil(&mut self, command: &mut Command, sale: &Sale) {
-        let Command::Hold { performance, seats, expected, .. } = command else { return };
+        let Command::Hold { wish, expected, .. } = command else { return };
         let all = sale.seats().counts().all();
+        let (performance, seats) = match wish {
+            Wish::Seats { performance, seats } => (performance, seats),
+            Wish::Best { performance, count, grade } => {
+                match self.random.below(8) {
+                    0 => *count = 0,
+                    1 => *count = sale.limits().seats_per_reservation + 1,
+                    2 => *count = sale.limits().seats_per_reservation,
+                    3 => *grade = Some("none such".into()),
+                    4 => *performance = 7,
+                    5 => *expected = Some(Money(1)),
+                    _ => *grade = Some("VIP".into()),
+                }
+                return;
+            }
+        };
         match self.random.below(8) {
             0 => seats.clear(),
             1 => *seats = (0..sale.limits().seats_per_reservation + 1).map(SeatIndex).collect(),
@@ -430,4 +453,22 @@ impl Buyer {
             _ => *seats = vec![SeatIndex(self.random.between_u32(0, all - 1))],
         }
     }
+}
+
+/// A wish for so many seats like this one, with what they will cost if they are of its grade.
+fn leaves_the_choice(
+    hall: &Hall,
+    seat: SeatIndex,
+    wanted: usize,
+    number: ReservationId,
+) -> (Wish, Money) {
+    let seat = &hall.seats()[seat.at()];
+    let grades = &hall.plan().performances[usize::from(seat.performance)].grades;
+    let any = (number.0 / LEAVES_THE_CHOICE).is_multiple_of(2);
+    let wish = Wish::Best {
+        performance: seat.performance,
+        count: u32::try_from(wanted).expect("a few seats"),
+        grade: (!any).then(|| grades[usize::from(seat.grade)].name.clone()),
+    };
+    (wish, std::iter::repeat_n(seat.price, wanted).sum())
 }

@@ -16,7 +16,8 @@ pub(crate) fn sale() -> SaleId {
     SaleId::parse("sale").expect("a sound name")
 }
 
-/// What the organiser puts on the calendar: rows of ten, two grades, every eleventh seat withheld.
+/// What the organiser puts on the calendar: rows of ten with an aisle in the middle, two grades, every
+/// eleventh seat withheld.
 pub(crate) fn schedule(knobs: &Knobs) -> Schedule {
     let performances = (1..).zip(&knobs.performances);
     Schedule {
@@ -58,10 +59,11 @@ fn rows(seats: u32) -> Vec<Row> {
 
 fn seat(number: u32) -> Seat {
     let (right, back) = (number % 10, number / 10);
+    let aisle = if right < 5 { 0 } else { 100 };
     Seat {
         number: format!("A{}", number + 1).into(),
         grade: u16::from(back == 0 && right < 3),
-        x: i32::try_from(right * 50).expect("small"),
+        x: i32::try_from(right * 50 + aisle).expect("small"),
         y: i32::try_from(back * 90).expect("small"),
         pool: (number % 11 == 10).then_some(0),
     }

@@ -1,6 +1,7 @@
 //! What a command names: whose it is, under which key, which seats, which reservation.
 
 use domain::Command;
+use domain::command::Wish;
 use domain::id::{KeyHash, PaymentId, Place, ReservationId, SeatIndex};
 
 /// Whose command it is, where a buyer's token comes with it.
@@ -50,9 +51,23 @@ pub(crate) fn payment_of(command: &Command) -> Option<PaymentId> {
     Some(*payment)
 }
 
-/// The seats that are asked for.
+/// How many seats are asked for.
+pub(crate) fn count_of(command: &Command) -> Option<usize> {
+    if let Command::Hold { wish, .. } = command {
+        return Some(wish.count());
+    }
+    seats_of(command).map(<[_]>::len)
+}
+
+/// A wish that leaves it to the box office which seats it will be.
+pub(crate) fn best_of(command: &Command) -> Option<&Wish> {
+    let Command::Hold { wish: wish @ Wish::Best { .. }, .. } = command else { return None };
+    Some(wish)
+}
+
+/// The seats that are asked for by their numbers.
 pub(crate) fn seats_of(command: &Command) -> Option<&[SeatIndex]> {
-    let (Command::Hold { seats, .. }
+    let (Command::Hold { wish: Wish::Seats { seats, .. }, .. }
     | Command::Withhold { seats, .. }
     | Command::Release { seats }) = command
     else {

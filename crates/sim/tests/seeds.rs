@@ -18,7 +18,8 @@ const MET: &[(&str, &str)] = &[
     // What people do.
     (
         "buyer",
-        "dawdles, goes away and comes back, joins anew, looks on, repeats what is done, \
+        "dawdles, goes away and comes back, joins anew, leaves the choice, looks on, \
+         repeats what is done, \
          retries with the key, retries without a key, uses a token that is over, \
          uses somebody else's token, vanishes",
     ),

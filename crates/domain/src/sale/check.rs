@@ -68,6 +68,13 @@ impl Sale {
             let owned = matches!(self.seats.state(seat), SeatState::Held(_) | SeatState::Sold(_));
             holds!(1, owned == owners.contains_key(&seat), "seat {seat} and its owner disagree");
         }
+        let all = SeatIndex::after(hall.seats().len()).0;
+        let mut mistaken = (0..all).filter(|seat| {
+            let free = self.seats.state(SeatIndex(*seat)) == SeatState::Free;
+            free != (self.seats.free_among(*seat, 1) == 1)
+        });
+        let mistaken = mistaken.next();
+        holds!(2, mistaken.is_none(), "seat {mistaken:?} is free, or is not, and not found so");
         let said = self.seats.counts();
         holds!(2, counts == said, "counted {counts:?}, said {said:?}");
         holds!(2, counts.all() as usize == hall.seats().len(), "not all seats are counted");

@@ -1,7 +1,8 @@
 //! What the rules say to a command: one match, then one function for each command.
 
 use super::{Decision, Outcome, Phase, Sale};
-use crate::command::{Command, Key, PaymentOutcome, SILENCE_MIN, Schedule};
+use crate::best::best_seats;
+use crate::command::{Command, Key, PaymentOutcome, SILENCE_MIN, Schedule, Wish};
 use crate::event::{Entries, Event};
 use crate::id::{
     EntryIndex, Name, Nonce, PaymentId, PaymentIndex, Place, ReservationId, ReservationIndex,
@@ -51,9 +52,9 @@ impl Sale {
             Command::Join { nonce, keys } => self.decide_join(*nonce, *keys, time),
             Command::Seen { entries } => self.decide_seen(entries, time),
             Command::Leave { place } => self.decide_leave(*place, time),
-            Command::Hold { place, performance, seats, expected, reservation, key } => {
-                let wish = Wish { performance: *performance, seats, expected: *expected };
-                self.decide_hold(hall, *place, &wish, *reservation, *key, time)
+            Command::Hold { place, wish, expected, reservation, key } => {
+                let wish = (wish, *expected);
+                self.decide_hold(hall, *place, wish, *reservation, *key, time)
             }
             Command::GiveBack { place, reservation } => {
                 self.decide_give_back(*place, *reservation, time)
@@ -201,7 +202,7 @@ impl Sale {
         &self,
         hall: &Hall,
         place: Place,
-        wish: &Wish<'_>,
+        (wish, expected): (&Wish, Option<Money>),
         reservation: ReservationId,
         key: Option<Key>,
         time: ServiceTime,
@@ -224,12 +225,12 @@ impl Sale {
             }
             Stage::Choosing => {}
         }
-        self.check_wish(hall, wish)?;
+        let seats = self.wished(hall, wish, expected)?;
         let until = time.plus(ms(self.limits.hold_ttl)).floor();
         let event = Event::SeatsHeld {
             visit: index,
             reservation,
-            seats: wish.seats.to_vec(),
+            seats,
             until,
             hard_end: until.plus(self.limits.payment_deadline),
             key: key.map(|key| (key.hash, key.body)),
@@ -240,21 +241,47 @@ impl Sale {
         )
     }
 
-    /// Whether these seats may be held together, as they stand now.
-    fn check_wish(&self, hall: &Hall, wish: &Wish<'_>) -> Result<(), Refusal> {
+    /// The seats that are wished for, if they may be held together as they stand now.
+    fn wished(
+        &self,
+        hall: &Hall,
+        wish: &Wish,
+        expected: Option<Money>,
+    ) -> Result<Vec<SeatIndex>, Refusal> {
         let most = self.limits.seats_per_reservation;
-        if wish.seats.is_empty() {
+        if wish.count() == 0 {
             return Err(Refusal::NoSeats);
         }
-        if wish.seats.len() > most as usize {
+        if wish.count() > most as usize {
             return Err(Refusal::TooManySeats { seats_per_reservation: most });
         }
+        match wish {
+            Wish::Seats { performance, seats } => {
+                self.check_seats_wished(hall, *performance, seats, expected)?;
+                Ok(seats.clone())
+            }
+            Wish::Best { performance, count, grade } => {
+                let grade = grade.as_deref();
+                let seats = best_seats(hall, &self.seats, *performance, *count, grade)?;
+                let prices = seats.iter().map(|seat| hall.seats()[seat.at()].price);
+                as_expected(prices.sum(), expected)?;
+                Ok(seats)
+            }
+        }
+    }
+
+    fn check_seats_wished(
+        &self,
+        hall: &Hall,
+        mut performance: Option<u16>,
+        seats: &[SeatIndex],
+        expected: Option<Money>,
+    ) -> Result<(), Refusal> {
         let mut amount = Money::default();
-        let mut performance = wish.performance;
         let mut taken = Vec::new();
-        for (n, &index) in wish.seats.iter().enumerate() {
+        for (n, &index) in seats.iter().enumerate() {
             let seat = hall.seat(index).ok_or(Refusal::SeatNotFound)?;
-            if wish.seats[..n].contains(&index) {
+            if seats[..n].contains(&index) {
                 return Err(Refusal::DuplicateSeat { seat: index });
             }
             if *performance.get_or_insert(seat.performance) != seat.performance {
@@ -265,12 +292,10 @@ impl Sale {
             }
             amount += seat.price;
         }
-        if let Some(seat) = hall.companion_alone(wish.seats) {
+        if let Some(seat) = hall.companion_alone(seats) {
             return Err(Refusal::CompanionAlone { seat });
         }
-        if wish.expected.is_some_and(|expected| expected != amount) {
-            return Err(Refusal::PriceChanged { amount });
-        }
+        as_expected(amount, expected)?;
         if taken.is_empty() { Ok(()) } else { Err(Refusal::SeatTaken { taken }) }
     }
 
@@ -331,10 +356,7 @@ impl Sale {
             }
             ReservationState::Held(until) => until,
         };
-        let amount = reservation.amount();
-        if expected.is_some_and(|expected| expected != amount) {
-            return Err(Refusal::PriceChanged { amount });
-        }
+        as_expected(reservation.amount(), expected)?;
         if self.payments_by_id.contains_key(&payment) {
             // Ids are random: this is a command that was decided before, without its key.
             return Err(Refusal::IdempotencyMismatch);
@@ -505,11 +527,12 @@ impl Sale {
     }
 }
 
-/// What a buyer wants to hold.
-struct Wish<'a> {
-    performance: Option<u16>,
-    seats: &'a [SeatIndex],
-    expected: Option<Money>,
+/// Whether what the buyer expects to pay, where it was said, is what it costs.
+fn as_expected(amount: Money, expected: Option<Money>) -> Result<(), Refusal> {
+    match expected {
+        Some(expected) if expected != amount => Err(Refusal::PriceChanged { amount }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// How long a hold is good when `window` more seconds are granted from now: never shorter than it

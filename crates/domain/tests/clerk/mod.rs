@@ -6,12 +6,13 @@
 //! state can show are checked.
 //!
 //! Before the first deed: `performance seoul A1-A75 at 100` (once for each), `pool press A3`,
-//! `limits active_limit 1, hold_ttl 5 min`, `opens 12:30:00`, `closes 13:00:00`. Then:
+//! `grade VIP A1-A9 at 200` (of the first performance, and before the grade R of all others), `limits active_limit 1, hold_ttl 5 min`, `opens 12:30:00`, `closes 13:00:00`. Then:
 //!
 //! ```text
 //! join by ann [with key k] [as holder h]          the status of the place, `known as ann: …`
 //! seen ann bob                                    they poll, and that is noted
 //! hold A1 A2 by ann [in seoul] [for 200] [with key k]
+//! hold best 2 [of VIP] by ann [in seoul] [for 200] [with key k]
 //! give back by ann            give back bob's by ann          leave by ann
 //! pay by ann [for 200] [with key k]               payments are p1, p2, … in the order of asking
 //! provider approves p1        provider declines p1 for no_funds [for good]
@@ -29,12 +30,13 @@
 //! Whoever acts `with a wrong token` has the nonce of somebody else.
 
 mod anew;
+mod best;
 mod words;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
-use domain::command::{Key, PaymentOutcome, Schedule};
+use domain::command::{Key, PaymentOutcome, Schedule, Wish};
 use domain::id::{
     EntryIndex, HolderKey, KeyHash, Nonce, PaymentId, PerformanceId, Place, ReservationId, SaleId,
     SeatIndex,
@@ -42,7 +44,7 @@ use domain::id::{
 use domain::limits::Limits;
 use domain::line::JoinKeys;
 use domain::money::{Currency, Money};
-use domain::plan::{Grade, Performance, Plan, Row, Seat, Section, WheelchairPlace};
+use domain::plan::{Performance, Plan, Section, WheelchairPlace};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Outcome, Refusal, Sale};
 use rustc_hash::FxHasher;
@@ -120,6 +122,8 @@ impl Default for Scene {
 struct Offer {
     performances: Vec<(String, Vec<String>, u64)>,
     pools: Vec<(String, Vec<String>)>,
+    /// Of the first performance, before the grade R of all other seats.
+    grades: Vec<(String, Vec<String>, u64)>,
     /// Of the first performance.
     wheelchairs: Vec<WheelchairPlace>,
     limits: Limits,
@@ -132,6 +136,7 @@ impl Default for Offer {
         Self {
             performances: Vec::new(),
             pools: Vec::new(),
+            grades: Vec::new(),
             wheelchairs: Vec::new(),
             limits: Limits::default(),
             opens_at: NOON,
@@ -180,6 +185,10 @@ impl Scene {
             ["pool", name, seats @ ..] => {
                 let seats = seats.iter().flat_map(|seats| spelled_out(seats)).collect();
                 self.offer.pools.push(((*name).into(), seats));
+            }
+            ["grade", name, seats @ .., "at", price] => {
+                let seats = seats.iter().flat_map(|seats| spelled_out(seats)).collect();
+                self.offer.grades.push(((*name).into(), seats, price.parse().ok()?));
             }
             ["wheelchair", place, "with", companions @ ..] => {
                 let companions = companions.iter().flat_map(|seats| spelled_out(seats));
@@ -241,15 +250,16 @@ impl Scene {
                 let left = self.act(&Command::Leave { place });
                 self.told(left, Some(place.entry))
             }
+            ["hold", "best", count, rest @ ..] => self.hold_best(count, rest, words)?,
             ["hold", rest @ ..] => {
                 let by = rest.iter().position(|word| *word == "by")?;
                 let (seats, name, rest) = (&rest[..by], rest.get(by + 1)?, &rest[by + 2..]);
                 let details = self.details(rest)?;
                 let place = self.place(name, &details)?;
+                let seats = seats.iter().map(|seat| self.seat(seat, details.performance));
                 let hold = Command::Hold {
                     place,
-                    performance: details.performance,
-                    seats: seats.iter().map(|seat| self.seat(seat, details.performance)).collect(),
+                    wish: Wish::Seats { performance: details.performance, seats: seats.collect() },
                     expected: details.expected,
                     reservation: ReservationId(self.sale.reservations().count() as u64 + 1),
                     key: details.key.map(|hash| Key { hash, body: body(words) }),
@@ -427,14 +437,8 @@ impl Scene {
             venue: "hall".into(),
             date: jiff::civil::date(2026, 5, 1),
             starts_at: NOON,
-            grades: vec![Grade { name: "R".into(), price: Money(*price) }],
-            sections: vec![Section {
-                name: "1F".into(),
-                rows: vec![Row {
-                    name: "A".into(),
-                    seats: seats.iter().map(|number| self.planned(name, number)).collect(),
-                }],
-            }],
+            grades: self.grades(name, *price),
+            sections: vec![Section { name: "1F".into(), rows: self.rows(name, seats) }],
             wheelchair_places: if *name == self.offer.performances[0].0 {
                 self.offer.wheelchairs.clone()
             } else {
@@ -454,14 +458,6 @@ impl Scene {
             closes_at: self.offer.closes_at,
             file: None,
         }
-    }
-
-    fn planned(&self, performance: &str, number: &str) -> Seat {
-        let first = self.offer.performances[0].0 == performance;
-        let pool = (0..)
-            .zip(&self.offer.pools)
-            .find(|(_, (_, seats))| first && seats.iter().any(|withheld| withheld == number));
-        Seat { number: number.into(), grade: 0, x: 0, y: 0, pool: pool.map(|(pool, _)| pool) }
     }
 
     /// A seat by its number: of the performance that was named, else of the first one; `busan/A1`

@@ -236,6 +236,9 @@ impl Scene {
             | Refusal::SeatsInUse { seats } => {
                 format!("{code} {}", self.seat_names(seats.iter().copied()))
             }
+            Refusal::NoAdjacentSeats { available_count, largest_adjacent } => {
+                format!("{code}: {available_count} free, {largest_adjacent} together")
+            }
             Refusal::PriceChanged { amount } => format!("{code} to {}", amount.0),
             Refusal::PaymentInProgress { payment } | Refusal::AlreadyPaid { payment } => {
                 format!("{code} p{}", payment.0)
@@ -250,6 +253,7 @@ impl Scene {
             | Refusal::UnknownPlace
             | Refusal::NoSeats
             | Refusal::SeatNotFound
+            | Refusal::GradeNotFound
             | Refusal::PerformanceRequired
             | Refusal::WrongPerformance
             | Refusal::ReservationExists { .. }

@@ -6,9 +6,10 @@
 //!
 //! One idea: the rules once more, to be read from the top to the bottom.
 
+mod best;
 mod change;
 
-use domain::command::{Key, PaymentOutcome, Schedule};
+use domain::command::{Key, PaymentOutcome, Schedule, Wish};
 use domain::id::{
     EntryIndex, FileHash, KeyHash, Name, Nonce, PaymentId, PaymentIndex, PerformanceId, Place,
     ReservationId, ReservationIndex, SeatIndex,
@@ -419,8 +420,8 @@ impl Model {
                 Ok(Outcome::Done)
             }
             Command::Leave { place } => self.leave(*place, now),
-            Command::Hold { place, performance, seats, expected, reservation, key } => {
-                self.hold(*place, *performance, seats, *expected, *reservation, *key, now)
+            Command::Hold { place, wish, expected, reservation, key } => {
+                self.hold(*place, wish, *expected, *reservation, *key, now)
             }
             Command::GiveBack { place, reservation } => self.give_back(*place, *reservation, now),
             Command::BeginPayment { place, reservation, payment, expected, key } => {
@@ -528,12 +529,10 @@ impl Model {
         Ok(Outcome::Done)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of the command")]
     fn hold(
         &mut self,
         place: Place,
-        performance: Option<u16>,
-        seats: &[SeatIndex],
+        wish: &Wish,
         expected: Option<Money>,
         id: ReservationId,
         key: Option<Key>,
@@ -554,7 +553,12 @@ impl Model {
             BuyerPlace::Inside { .. } => {}
             BuyerPlace::Line { .. } => unreachable!("a visitor"),
         }
-        let seats = self.wanted(performance, seats, expected)?;
+        let seats = match wish {
+            Wish::Seats { performance, seats } => self.wanted(*performance, seats, expected)?,
+            Wish::Best { performance, count, grade } => {
+                self.best(*performance, *count, grade.as_ref(), expected)?
+            }
+        };
         let until = self.within(now, self.limits.hold_ttl);
         let reservation = ReservationIndex::after(self.bookings.len());
         for seat in &seats {
@@ -615,6 +619,34 @@ impl Model {
         let taken: Vec<_> =
             seats.iter().copied().filter(|s| self.seats[s.at()].state != SeatState::Free).collect();
         if taken.is_empty() { Ok(numbers) } else { Err(Refusal::SeatTaken { taken }) }
+    }
+
+    fn best(
+        &self,
+        performance: u16,
+        count: u32,
+        grade: Option<&Name>,
+        expected: Option<Money>,
+    ) -> Result<Vec<usize>, Refusal> {
+        let most = self.limits.seats_per_reservation;
+        if count == 0 {
+            return Err(Refusal::NoSeats);
+        }
+        if count > most {
+            return Err(Refusal::TooManySeats { seats_per_reservation: most });
+        }
+        let Some(first) = self.seats.iter().position(|seat| seat.performance == performance) else {
+            return Err(Refusal::WrongPerformance);
+        };
+        let plan = &self.schedule.plan.performances[usize::from(performance)];
+        let free = |seat: usize| self.seats[first + seat].state == SeatState::Free;
+        let best = best::best(plan, count as usize, grade.map(|name| &**name), free)?;
+        let seats: Vec<_> = best.into_iter().map(|seat| first + seat).collect();
+        let amount = self.amount(&seats);
+        if expected.is_some_and(|expected| expected != amount) {
+            return Err(Refusal::PriceChanged { amount });
+        }
+        Ok(seats)
     }
 
     /// Who was never let in has no reservation.

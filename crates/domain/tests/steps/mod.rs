@@ -4,7 +4,7 @@
 //! makes sense now, and now and then among all, or one that does not exist.
 
 use domain::Command;
-use domain::command::{Key, PaymentOutcome, Schedule};
+use domain::command::{Key, PaymentOutcome, Schedule, Wish};
 use domain::id::{
     EntryIndex, FileHash, HolderKey, KeyHash, Nonce, PaymentId, PerformanceId, Place,
     ReservationId, SaleId, SeatIndex,
@@ -64,6 +64,14 @@ pub(crate) enum Deed {
         who: Who,
         seats: Vec<u8>,
         performance: Option<u16>,
+        expected: Expected,
+        key: Option<(u128, u64)>,
+    },
+    HoldBest {
+        who: Who,
+        count: u32,
+        grade: Option<&'static str>,
+        performance: u16,
         expected: Expected,
         key: Option<(u128, u64)>,
     },
@@ -228,6 +236,18 @@ fn seats() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => prop::collection::vec(any::<u8>(), 1..3), 1 => prop::collection::vec(any::<u8>(), 0..6)]
 }
 
+/// How many seats, of which grade, of which performance.
+fn best() -> impl Strategy<Value = (u32, Option<&'static str>, u16)> {
+    let count = prop_oneof![10 => 1..4_u32, 1 => 0..6_u32];
+    let grade = prop_oneof![
+        4 => Just(None),
+        3 => Just(Some("R")),
+        3 => Just(Some("S")),
+        1 => Just(Some("none such")),
+    ];
+    (count, grade, prop_oneof![10 => Just(0), 3 => Just(1), 1 => Just(9)])
+}
+
 fn outcome() -> impl Strategy<Value = PaymentOutcome> {
     prop_oneof![
         3 => Just(PaymentOutcome::Approved),
@@ -248,6 +268,11 @@ fn deed() -> impl Strategy<Value = Deed> {
         14 => (who(), seats(), prop::option::weighted(0.2, 0..3_u16), expected(), key()).prop_map(
             |(who, seats, performance, expected, key)| Deed::Hold {
                 who, seats, performance, expected, key,
+            }
+        ),
+        8 => (who(), best(), expected(), key()).prop_map(
+            |(who, (count, grade, performance), expected, key)| Deed::HoldBest {
+                who, count, grade, performance, expected, key,
             }
         ),
         4 => (who(), which()).prop_map(|(who, which)| Deed::GiveBack { who, which }),
@@ -355,9 +380,10 @@ impl Setup {
                         .zip(pools)
                         .map(|(n, pool)| Seat {
                             number: format!("A{n}").into(),
-                            grade: n % 2,
-                            x: 0,
-                            y: 0,
+                            grade: n / 3 % 2,
+                            // With an aisle before the sixth.
+                            x: i32::from(n) * 50 + if n < 5 { -175 } else { -75 },
+                            y: 100,
                             pool: *pool,
                         })
                         .collect(),
@@ -432,9 +458,30 @@ impl Stepper {
                 let seats = picked(seats, model, |state| state == SeatState::Free);
                 Command::Hold {
                     place,
-                    performance: *performance,
                     expected: said(*expected, price(&seats, model)),
-                    seats,
+                    wish: Wish::Seats { performance: *performance, seats },
+                    reservation: ReservationId(self.next().into()),
+                    key: key.map(of_request),
+                }
+            }
+            Deed::HoldBest { who, .. } if !who.any && model.choosing().next().is_none() => {
+                self.command(&Deed::Join { key: None, holder: None }, model, now)
+            }
+            Deed::HoldBest { who, count, grade, performance, expected, key } => {
+                let (_, place) = place(*who, model, |buyer| model.choosing().any(|b| b == buyer));
+                let plan = model.schedule.plan.performances.get(usize::from(*performance));
+                let of_grade = plan.and_then(|plan| {
+                    plan.grades.iter().find(|of| grade.is_none_or(|name| *of.name == *name))
+                });
+                let price = of_grade.map_or(1, |grade| grade.price.0);
+                Command::Hold {
+                    place,
+                    wish: Wish::Best {
+                        performance: *performance,
+                        count: *count,
+                        grade: grade.map(Into::into),
+                    },
+                    expected: said(*expected, Money(price * u64::from(*count))),
                     reservation: ReservationId(self.next().into()),
                     key: key.map(of_request),
                 }

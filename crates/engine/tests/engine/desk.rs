@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::command::{Command, Schedule};
+use domain::command::{Command, Schedule, Wish};
 use domain::id::{
     EntryIndex, Nonce, PaymentId, PaymentIndex, PerformanceId, Place, ReservationId, SaleId,
     SeatIndex,
@@ -45,8 +45,10 @@ pub(crate) fn join(nonce: u64) -> Command {
 pub(crate) fn hold(place: Place, id: u64, seats: &[u32]) -> Command {
     Command::Hold {
         place,
-        performance: None,
-        seats: seats.iter().copied().map(SeatIndex).collect(),
+        wish: Wish::Seats {
+            performance: None,
+            seats: seats.iter().copied().map(SeatIndex).collect(),
+        },
         expected: None,
         reservation: ReservationId(id),
         key: None,

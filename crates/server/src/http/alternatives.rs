@@ -1,10 +1,15 @@
 //! Which seats somebody might like instead of those that were taken: near, free, of the same grade,
 //! as many as were asked for. Hints only: by the time they are read they may be taken too.
 //!
+//! Where seats beside each other were wanted and are not to be had, those of another grade, or as
+//! many as near to each other as can be.
+//!
 //! Seats beside each other in one row come first, the nearest ones; then the nearest single ones.
 //! Only seats within [`REACH`] places of the plan are looked at, so that a stampede for one row
 //! does not make every refusal walk through the whole hall.
 
+use domain::best::best_seats;
+use domain::command::Wish;
 use domain::id::SeatIndex;
 use domain::plan::Hall;
 use domain::seats::{SeatState, Seats};
@@ -36,6 +41,30 @@ pub(super) fn alternatives(
     let mut candidates = candidates(hall, seats, *taken.first()?)?;
     candidates.retain(|seat| !taken.contains(&seat.index));
     beside_each_other(&candidates, count).or_else(|| nearest(candidates, count))
+}
+
+/// As many free seats as were to stand beside each other: of another grade if they do there, else
+/// the best `largest` that do, and the nearest ones to these.
+pub(super) fn instead_of_best(
+    hall: &Hall,
+    seats: &Seats,
+    wish: &Wish,
+    largest: u32,
+) -> Option<Vec<SeatIndex>> {
+    let (performance, count, grade) = match wish {
+        Wish::Best { performance, count, grade } => (*performance, *count, grade.as_deref()),
+        Wish::Seats { .. } => return None,
+    };
+    let best = |count, grade| best_seats(hall, seats, performance, count, grade).ok();
+    if let Some(of_another) = grade.and_then(|_| best(count, None)) {
+        return Some(of_another);
+    }
+    let mut chosen = if largest > 0 { best(largest, grade)? } else { return None };
+    let mut others = candidates(hall, seats, chosen[0])?;
+    others.retain(|seat| !chosen.contains(&seat.index));
+    chosen.extend(nearest(others, count.checked_sub(largest)? as usize)?);
+    chosen.sort();
+    Some(chosen)
 }
 
 fn candidates(hall: &Hall, seats: &Seats, taken: SeatIndex) -> Option<Vec<Candidate>> {
@@ -94,6 +123,7 @@ fn nearest(mut candidates: Vec<Candidate>, count: usize) -> Option<Vec<SeatIndex
 mod tests {
     use std::sync::Arc;
 
+    use domain::Refusal;
     use domain::sale::Sale;
 
     use super::super::fixture::{LARGE, SMALL, open, performance, withhold};
@@ -144,6 +174,32 @@ mod tests {
         ];
         for (free, taken, count, expected) in table {
             assert_eq!(hints(free, taken, count), expected, "{free} for {count} of {taken}");
+        }
+    }
+
+    #[test]
+    fn who_cannot_sit_together_sits_near_by_or_in_another_grade() {
+        let table = [
+            ("A1 A2 A4 C9", Some("R"), 3, "A1 A2 A4"),
+            ("A1 A3 2-B1 2-B2", Some("R"), 2, "2-B1 2-B2"),
+            ("2-B1 2-B4 A1", Some("S"), 2, "2-B1 2-B4"),
+            ("A1 A3 2-B5", None, 2, "A1 A3"),
+            ("A1 2-B1", None, 2, ""),
+            ("A1", Some("R"), 2, ""),
+            ("", None, 2, ""),
+        ];
+        for (free, grade, count, expected) in table {
+            let (sale, hall) = only_free(free);
+            let wish = Wish::Best { performance: 1, count, grade: grade.map(Into::into) };
+            let refused = best_seats(&hall, sale.seats(), 1, count, grade);
+            let Err(Refusal::NoAdjacentSeats { largest_adjacent, .. }) = refused else {
+                panic!("{refused:?}")
+            };
+            let found = instead_of_best(&hall, sale.seats(), &wish, largest_adjacent);
+            let found = found.unwrap_or_default();
+            let numbers: Vec<&str> =
+                found.iter().map(|seat| &*hall.seats()[seat.at()].number).collect();
+            assert_eq!(numbers.join(" "), expected, "{free} for {count} of {grade:?}");
         }
     }
 

@@ -121,7 +121,7 @@ pub(crate) enum Flaw {
     Date,
     /// The header `Idempotency-Key`.
     IdempotencyKey,
-    /// Both `seat_number` and `seat_numbers`.
+    /// More than one of `seat_number`, `seat_numbers` and `best`.
     SeatsTwice,
     /// The payment's method or token.
     Instrument,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use domain::Command;
+use domain::command::Wish;
 use domain::id::{Place, ReservationId, SeatIndex};
 use domain::limits::Limits;
 use domain::money::Money;
@@ -17,7 +18,7 @@ use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::alternatives::alternatives;
+use super::alternatives::{alternatives, instead_of_best};
 use super::answer::{self, Extend, JSON, NO_STORE, ascii, to_json};
 use super::body::JsonBody;
 use super::choice::{Named, parse_date};
@@ -96,11 +97,12 @@ pub(super) struct AvailabilityBody<'a> {
 type NoSeats = [SeatItem<'static>; 0];
 const LIST_END: &[u8] = b"]}";
 
-/// The seats to hold. A listed seat may be sent back as it is.
+/// The seats to hold, by their numbers or by how many. A listed seat may be sent back as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = HoldRequest, examples(
     json!({"seat_number": "A1", "price": 100}),
     json!({"seat_numbers": ["A1", "A2"], "performance_id": "demo-hall-1"}),
+    json!({"best": 2, "grade": "R"}),
 ))]
 pub(super) struct HoldBody {
     /// One seat.
@@ -108,6 +110,13 @@ pub(super) struct HoldBody {
     seat_number: Option<String>,
     /// Or several, all or none.
     seat_numbers: Option<Vec<String>>,
+    /// Or so many that stand beside each other, the best that are free, chosen here: those nearest to
+    /// the middle of the stage, and none that would leave a single seat over where others do not.
+    #[schema(example = 2)]
+    best: Option<u32>,
+    /// With `best`, the grade; without it the first in the plan that has so many.
+    #[schema(example = "R")]
+    grade: Option<String>,
     /// The date of the performance, where the sale has several dates.
     date: Option<String>,
     /// The performance, where the sale has several.
@@ -261,6 +270,8 @@ const KEPT: &str = "public, max-age=1";
 const VARIES: &str = "accept-language, authorization";
 
 /// Hold seats, all or none (step 5 of the use case).
+///
+/// Those that are named, or the best that are free and stand beside each other.
 #[utoipa::path(
     post,
     path = "/reservations",
@@ -288,13 +299,13 @@ pub(super) async fn hold_seats(
     };
     let performance = wish.named().performance_of(&directory, &pass.sale, &desk)?;
     drop(directory);
-    let seats = wish.seats(desk.hall(), performance, &limits)?;
-    let command = wish.command(pass.place, desk.hall(), performance, seats.clone(), key)?;
+    let wanted = wish.wanted(desk.hall(), performance, &limits)?;
+    let command = wish.command(pass.place, desk.hall(), performance, wanted.clone(), key)?;
     let submitted = ask.submit(&pass.sale, command).await;
     let (as_of, answer) = submitted.map_err(|problem| {
         let newest = pass.sale.publication();
         let hall = newest.sale.hall().unwrap_or(desk.hall());
-        in_names(problem, hall, newest.sale.seats(), &seats)
+        in_names(problem, hall, newest.sale.seats(), &wanted)
     })?;
     let Answer::Reservation { view, .. } = answer else { unreachable!("a hold is a reservation") };
 
@@ -322,22 +333,21 @@ impl HoldBody {
 
     /// The numbers of the wanted seats, as they were sent.
     fn numbers(&self) -> Result<&[String], Problem> {
-        match (&self.seat_number, &self.seat_numbers) {
-            (Some(_), Some(_)) => Err(Flaw::SeatsTwice.into()),
-            (Some(one), None) => Ok(std::slice::from_ref(one)),
-            (None, Some(several)) => Ok(several),
-            (None, None) => Ok(&[]),
+        match (&self.seat_number, &self.seat_numbers, self.best) {
+            (Some(one), None, None) => Ok(std::slice::from_ref(one)),
+            (None, Some(several), None) => Ok(several),
+            (None, None, _) => Ok(&[]),
+            (Some(_), ..) | (_, Some(_), _) => Err(Flaw::SeatsTwice.into()),
         }
     }
 
-    /// The wanted seats of a performance.
-    fn seats(
-        &self,
-        hall: &Hall,
-        performance: u16,
-        limits: &Limits,
-    ) -> Result<Vec<SeatIndex>, Problem> {
+    /// What is wanted of a performance.
+    fn wanted(&self, hall: &Hall, performance: u16, limits: &Limits) -> Result<Wish, Problem> {
         let numbers = self.numbers()?;
+        if let Some(count) = self.best {
+            let grade = self.grade.as_deref().map(Into::into);
+            return Ok(Wish::Best { performance, count, grade });
+        }
         if numbers.len() > NAMES_MAX {
             let seats_per_reservation = limits.seats_per_reservation;
             return Err(Refusal::TooManySeats { seats_per_reservation }.into());
@@ -348,7 +358,8 @@ impl HoldBody {
                 Problem::from(Refusal::SeatNotFound).tell(|fields| fields.seat_number = Some(named))
             })
         };
-        numbers.iter().map(find).collect()
+        let seats = numbers.iter().map(find).collect::<Result<_, _>>()?;
+        Ok(Wish::Seats { performance: Some(performance), seats })
     }
 
     fn command(
@@ -356,35 +367,50 @@ impl HoldBody {
         place: Place,
         hall: &Hall,
         performance: u16,
-        seats: Vec<SeatIndex>,
+        wish: Wish,
         key: RequestKey,
     ) -> Result<Command, Problem> {
         let id = &hall.plan().performances[usize::from(performance)].id;
-        let numbers = self.numbers()?.iter().map(String::as_bytes);
         let (price, amount) = (said(self.price), said(self.amount));
-        let asked: Vec<&[u8]> =
-            [b"hold", id.as_str().as_bytes(), &price, &amount].into_iter().chain(numbers).collect();
+        let best = said(self.best.map(u64::from));
+        let what: &[u8] = if self.best.is_some() { b"best" } else { b"hold" };
+        let mut asked: Vec<&[u8]> = vec![what, id.as_str().as_bytes(), &price, &amount];
+        match &wish {
+            Wish::Seats { .. } => asked.extend(self.numbers()?.iter().map(String::as_bytes)),
+            Wish::Best { grade, .. } => {
+                asked.push(&best);
+                asked.extend(grade.as_deref().map(str::as_bytes));
+            }
+        }
         Ok(Command::Hold {
             place,
-            performance: Some(performance),
-            expected: self.expected(hall, &seats),
-            seats,
-            reservation: ReservationId(Ids.reservation_id()),
+            expected: self.expected(hall, &wish),
             key: key.of(&asked),
+            wish,
+            reservation: ReservationId(Ids.reservation_id()),
         })
     }
 
     /// What the buyer expects to pay, where it was said. Where any of it is wrong, it is an amount
     /// that nothing costs, so that the rules say so in their own order.
-    fn expected(&self, hall: &Hall, seats: &[SeatIndex]) -> Option<Money> {
+    fn expected(&self, hall: &Hall, wish: &Wish) -> Option<Money> {
         if self.price.is_none() && self.amount.is_none() {
             return None;
         }
-        let prices = || seats.iter().map(|seat| hall.seats()[seat.at()].price);
-        let sum: Money = prices().sum();
-        let right = self.price.is_none_or(|said| prices().all(|price| price.0 == said))
-            && self.amount.is_none_or(|said| said == sum.0);
-        Some(if right { sum } else { Money(u64::MAX) })
+        let agreed = match wish {
+            Wish::Seats { seats, .. } => {
+                let prices = || seats.iter().map(|seat| hall.seats()[seat.at()].price);
+                let right = self.price.is_none_or(|said| prices().all(|price| price.0 == said));
+                right.then(|| prices().sum::<Money>().0)
+            }
+            // They will be of one grade, so each costs the same.
+            Wish::Best { count, .. } => match self.price {
+                Some(price) => price.checked_mul(u64::from(*count)),
+                None => self.amount,
+            },
+        };
+        let agreed = agreed.filter(|sum| self.amount.is_none_or(|said| said == *sum));
+        Some(Money(agreed.unwrap_or(u64::MAX)))
     }
 }
 
@@ -397,12 +423,12 @@ pub(super) fn said(number: Option<u64>) -> Vec<u8> {
 const ECHOED_CHARS: usize = 64;
 
 /// Names the seats of a problem as people do, and finds others for those that were taken.
-fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wanted: &[SeatIndex]) -> Problem {
+fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wish: &Wish) -> Problem {
     let number =
         |seat: &SeatIndex| hall.seat(*seat).map_or("?".to_owned(), |seat| seat.number.to_string());
     match problem.refusal().cloned() {
         Some(Refusal::SeatTaken { taken }) => {
-            let others = alternatives(hall, seats, &taken, wanted.len());
+            let others = alternatives(hall, seats, &taken, wish.count());
             let others = others.unwrap_or_default();
             problem.tell(|fields| {
                 fields.taken = Some(taken.iter().map(number).collect());
@@ -412,12 +438,20 @@ fn in_names(problem: Problem, hall: &Hall, seats: &Seats, wanted: &[SeatIndex]) 
         Some(Refusal::DuplicateSeat { seat } | Refusal::CompanionAlone { seat }) => {
             problem.tell(|fields| fields.seat_number = Some(number(&seat)))
         }
+        Some(Refusal::NoAdjacentSeats { largest_adjacent, .. }) => {
+            let others = instead_of_best(hall, seats, wish, largest_adjacent);
+            let others = others.unwrap_or_default();
+            problem.tell(|fields| fields.alternatives = Some(others.iter().map(number).collect()))
+        }
         Some(Refusal::PriceChanged { .. }) => problem.tell(|fields| {
             let price = |seat: &SeatIndex| SeatPrice {
                 seat_number: number(seat),
                 price: hall.seat(*seat).map_or(0, |seat| seat.price.0),
             };
-            fields.seats = Some(wanted.iter().map(price).collect());
+            fields.seats = match wish {
+                Wish::Seats { seats, .. } => Some(seats.iter().map(price).collect()),
+                Wish::Best { .. } => None,
+            };
         }),
         _ => problem,
     }

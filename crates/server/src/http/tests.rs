@@ -19,7 +19,16 @@ use tower::Service;
 
 use super::fixture::{LARGE, SMALL, performance, schedule};
 use super::*;
+
+mod hall;
+mod pages;
+mod streams;
+mod tickets;
+
 use crate::token::{Keyring, Payload, QueueClaims};
+
+/// Streams that an office has room for.
+const STREAMS_MAX: u32 = 4;
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE";
 
@@ -136,6 +145,7 @@ impl Office {
             payments_in_flight: 1_000,
             body_wait: Duration::from_secs(30),
             join_limit: JoinLimit::default(),
+            streams: Streams::new(STREAMS_MAX, Duration::from_secs(30)),
             tracer: None,
             meters: HttpMeters::leaked(),
         });
@@ -594,6 +604,73 @@ async fn a_taken_seat_comes_with_others_near_by() {
     assert_eq!(others.len(), 2);
     let wish = json!({ "seat_numbers": others });
     office.ask("POST", "/reservations", token(&second).and_body(wish)).await.is(201);
+}
+
+#[tokio::test]
+async fn the_best_seats_are_chosen_here() {
+    let halls = vec![performance("large-1", "2099-05-01", LARGE)];
+    let office = Office::open(vec![("large", halls, Limits::default())]).await;
+    let (first, second) = (office.join(With::default()).await, office.join(With::default()).await);
+    let ask = async |who: &str, wish: Value| {
+        office.ask("POST", "/reservations", token(who).and_body(wish)).await
+    };
+    let malformed = [
+        json!({ "best": 2, "seat_number": "A1" }),
+        json!({ "best": 2, "seat_numbers": [] }),
+        json!({ "best": -1 }),
+        json!({ "best": "2" }),
+        json!({ "best": 2, "grade": 1 }),
+    ];
+    for wish in malformed {
+        ask(&first, wish).await.refused(400, "malformed_request");
+    }
+    ask(&first, json!({ "best": 0 })).await.refused(422, "no_seats");
+    let many = ask(&first, json!({ "best": 4_294_967_295_u32 })).await;
+    assert_eq!(many.refused(422, "too_many_seats")["seats_per_reservation"], 4);
+    ask(&first, json!({ "best": 2, "grade": "VIP" })).await.refused(404, "grade_not_found");
+    for wrong in [json!(60), json!(u64::MAX), json!(0)] {
+        let told = ask(&first, json!({ "best": 2, "grade": "R", "price": wrong })).await;
+        let told = told.refused(409, "price_changed");
+        assert_eq!((&told["amount"], &told["currency"]), (&json!(200), &json!("KRW")));
+    }
+    ask(&first, json!({ "best": 2, "price": 100, "amount": 100 }))
+        .await
+        .refused(409, "price_changed");
+
+    // The same key gives the same seats again, and another wish is none of its.
+    let keyed = |wish: Value| token(&first).and_body(wish).and("idempotency-key", "best-1");
+    let wish = json!({ "best": 2, "grade": "S", "price": 60, "amount": 120 });
+    let held = office.ask("POST", "/reservations", keyed(wish.clone())).await.is(201);
+    let numbers = [0, 1].map(|at: usize| &held["seats"][at]["seat_number"]);
+    assert_eq!(numbers, ["2-A1", "2-A2"]);
+    assert_eq!(held["amount"], 120);
+    let again = office.ask("POST", "/reservations", keyed(wish)).await.is(201);
+    assert_eq!(again["reservation_id"], held["reservation_id"]);
+    let other =
+        office.ask("POST", "/reservations", keyed(json!({ "best": 2, "grade": "R" }))).await;
+    other.refused(422, "idempotency_mismatch");
+
+    // A listed seat may be sent back whole: its grade says nothing new.
+    let echoed = json!({ "seat_number": "A1", "price": 100, "grade": "R", "section": "1F" });
+    ask(&second, echoed).await.is(201);
+}
+
+#[tokio::test]
+async fn who_cannot_sit_together_is_told_what_there_is() {
+    let hall = performance("small-1", "2099-05-01", &[("1F", 0, 2, 3), ("2F", 1, 1, 2)]);
+    let office = Office::open(vec![("small", vec![hall], Limits::default())]).await;
+    let (first, second) = (office.join(With::default()).await, office.join(With::default()).await);
+    let middle = json!({ "seat_numbers": ["A2", "B2"] });
+    office.ask("POST", "/reservations", token(&first).and_body(middle)).await.is(201);
+    let ask = async |wish: Value| {
+        office.ask("POST", "/reservations", token(&second).and_body(wish)).await
+    };
+    let told = ask(json!({ "best": 2, "grade": "R" })).await.refused(409, "no_adjacent_seats");
+    assert_eq!((&told["available_count"], &told["largest_adjacent"]), (&json!(4), &json!(1)));
+    assert_eq!(told["alternatives"], json!(["2-A1", "2-A2"]));
+    let told = ask(json!({ "best": 3 })).await.refused(409, "no_adjacent_seats");
+    assert_eq!((&told["available_count"], &told["largest_adjacent"]), (&json!(6), &json!(2)));
+    ask(json!({ "best": 2 })).await.is(201);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::Event;
-use domain::command::{Command, Key, PaymentOutcome};
+use domain::command::{Command, Key, PaymentOutcome, Wish};
 use domain::event::Entries;
 use domain::id::{KeyHash, Nonce, PaymentId, PaymentIndex, Place, SaleId, SeatIndex, VisitIndex};
 use domain::line::JoinKeys;
@@ -89,9 +89,9 @@ impl Written {
 
     fn hold(&mut self, place: Place, seat: u32, id: u64) {
         let key = Some(Key { hash: KeyHash(99), body: 5 });
-        let (seats, reservation) = (vec![SeatIndex(seat)], ReservationId(id));
-        let hold =
-            Command::Hold { place, performance: None, seats, expected: None, reservation, key };
+        let wish = Wish::Seats { performance: None, seats: vec![SeatIndex(seat)] };
+        let reservation = ReservationId(id);
+        let hold = Command::Hold { place, wish, expected: None, reservation, key };
         self.execute(Actor::Buyer, &hold);
     }
 

@@ -4,6 +4,7 @@
 //! while that batch was decided.
 
 use domain::Command;
+use domain::command::Wish;
 use domain::id::Place;
 use domain::payment::PaymentState;
 use domain::refusal::Refusal;
@@ -14,7 +15,7 @@ use super::history::{Effect, HoldState, PayState, SeatOwner, Stage, Standing, Vi
 use super::shown::{same_hold, status_word, told_word};
 use super::{Auditor, Broken};
 use crate::node::RequestId;
-use crate::wish::{key_of, place_of, reservation_of, seats_of};
+use crate::wish::{best_of, count_of, key_of, place_of, reservation_of, seats_of};
 use crate::world::Asked;
 
 type Judged = Result<(), Broken>;
@@ -85,12 +86,12 @@ impl Auditor {
                 self.place(view, as_of)
             }
             (
-                Command::Hold { place, key, reservation, seats, .. },
+                Command::Hold { place, key, reservation, wish, .. },
                 Answer::Reservation { view, place: shown },
             ) => {
                 let effect = Effect::Held(view.reservation.id);
-                let own = view.reservation.id == *reservation
-                    && view.reservation.seats().eq(seats.iter().copied());
+                let seats: Vec<_> = view.reservation.seats().collect();
+                let own = view.reservation.id == *reservation && self.history.fulfils(wish, &seats);
                 if !own
                     && self.remembered(*place, key.map(|key| (key.hash, key.body)), as_of)
                         != Some(effect)
@@ -243,9 +244,9 @@ impl Auditor {
                 };
                 stood(&at) && *total >= 1
             }
-            Refusal::NoSeats => seats_of(command).is_some_and(<[_]>::is_empty),
+            Refusal::NoSeats => count_of(command) == Some(0),
             Refusal::TooManySeats { seats_per_reservation } => {
-                seats_of(command).is_some_and(|seats| seats.len() > *seats_per_reservation as usize)
+                count_of(command).is_some_and(|count| count > *seats_per_reservation as usize)
             }
             Refusal::DuplicateSeat { seat } => seats_of(command)
                 .is_some_and(|seats| seats.iter().filter(|other| *other == seat).count() > 1),
@@ -257,6 +258,11 @@ impl Auditor {
             Refusal::SeatTaken { taken } => taken.iter().all(|seat| {
                 history.seats[seat.at()].during(as_of).any(|owner| *owner != SeatOwner::Free)
             }),
+            Refusal::GradeNotFound => best_of(command).is_some_and(|wish| history.none_suits(wish)),
+            Refusal::NoAdjacentSeats { available_count, largest_adjacent } => {
+                let told = (*available_count, *largest_adjacent);
+                best_of(command).is_some_and(|wish| history.too_few(wish, told, as_of))
+            }
             Refusal::ReservationExists { reservation } => stood(&|standing| match standing {
                 Standing::Holding(id, _) | Standing::Paying(id) | Standing::Done(id) => {
                     id == reservation
@@ -269,9 +275,15 @@ impl Auditor {
                 | Standing::Over(_) => false,
             }),
             Refusal::PriceChanged { amount } => {
-                if let Command::Hold { seats, expected, .. } = command {
-                    let sum: u64 = seats.iter().map(|seat| history.prices[seat.at()]).sum();
-                    sum == amount.0 && *expected != Some(*amount)
+                if let Command::Hold { wish, expected, .. } = command {
+                    let so = match wish {
+                        Wish::Seats { seats, .. } => {
+                            let prices = seats.iter().map(|seat| history.prices[seat.at()]);
+                            prices.sum::<u64>() == amount.0
+                        }
+                        Wish::Best { .. } => history.may_cost(wish, amount.0),
+                    };
+                    so && *expected != Some(*amount)
                 } else if let Command::BeginPayment { reservation, expected, .. } = command {
                     let known = history.reservation(*reservation).map(|known| known.amount);
                     known == Some(amount.0) && *expected != Some(*amount)

@@ -12,6 +12,8 @@ use domain::id::{
 use domain::limits::Limits;
 use domain::reservation::EndReason;
 
+use super::best::{Spot, spots};
+
 /// What was so, from which batch on. Several values of one batch stand in their order.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline<T>(Vec<(u64, T)>);
@@ -219,6 +221,7 @@ pub(super) struct Page {
 pub(super) struct History {
     pub(super) prices: Vec<u64>,
     pub(super) evenings: Vec<u16>,
+    pub(super) spots: Vec<Spot>,
     pub(super) seats: Vec<Timeline<SeatOwner>>,
     pub(super) limits: Limits,
     pub(super) place_ttl_max: u32,
@@ -251,6 +254,7 @@ impl History {
         Self {
             prices: Vec::new(),
             evenings: Vec::new(),
+            spots: Vec::new(),
             seats: Vec::new(),
             limits: Limits::default(),
             place_ttl_max: 0,
@@ -320,6 +324,7 @@ impl History {
     }
 
     pub(super) fn lay_out(&mut self, schedule: &Schedule) {
+        self.spots = spots(&schedule.plan);
         for (evening, performance) in (0..).zip(&schedule.plan.performances) {
             let rows = performance.sections.iter().flat_map(|section| &section.rows);
             for seat in rows.flat_map(|row| &row.seats) {

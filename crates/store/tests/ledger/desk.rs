@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::command::{PaymentOutcome, Schedule};
+use domain::command::{PaymentOutcome, Schedule, Wish};
 use domain::id::{
     EntryIndex, Nonce, PaymentId, PerformanceId, Place, ReservationId, SaleId, SeatIndex,
 };
@@ -123,8 +123,7 @@ impl Desk {
         let seats = seats.iter().copied().map(SeatIndex).collect();
         self.ask(&Command::Hold {
             place,
-            performance: None,
-            seats,
+            wish: Wish::Seats { performance: None, seats },
             expected: None,
             reservation,
             key: None,

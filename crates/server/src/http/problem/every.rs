@@ -28,6 +28,8 @@ pub(crate) fn every() -> Vec<Cause> {
         Refusal::PerformanceRequired,
         Refusal::WrongPerformance,
         Refusal::SeatTaken { taken: vec![SeatIndex(0)] },
+        Refusal::GradeNotFound,
+        Refusal::NoAdjacentSeats { available_count: 5, largest_adjacent: 1 },
         Refusal::ReservationExists { reservation: ReservationId(1) },
         Refusal::PriceChanged { amount: Money(200) },
         Refusal::ReservationNotFound,

@@ -82,8 +82,14 @@ fields! {
     seat_number: String,
     /// Which of the seats are taken (`seat_taken`, `seat_not_free`, `seats_in_use`).
     taken: Vec<String>,
-    /// As many free seats of the same grade near by, if there are so many (`seat_taken`).
+    /// As many free seats of the same grade near by, if there are so many (`seat_taken`); as many beside each
+    /// other of another grade, or near to each other of the same one (`no_adjacent_seats`).
     alternatives: Vec<String>,
+    /// How many seats of the grade, or of all, are free, wheelchair places and companions' seats aside
+    /// (`no_adjacent_seats`).
+    available_count: u32,
+    /// How many of them stand beside each other, at most (`no_adjacent_seats`).
+    largest_adjacent: u32,
     /// Which performances it could be (`date_ambiguous`, `performance_required`).
     performances: Vec<PerformanceChoice>,
     /// Which reservation (`reservation_exists`, `payment_declined`).
@@ -184,6 +190,10 @@ impl Fields {
             Refusal::TooManySeats { seats_per_reservation } => {
                 fields.seats_per_reservation = Some(seats_per_reservation);
             }
+            Refusal::NoAdjacentSeats { available_count, largest_adjacent } => {
+                fields.available_count = Some(available_count);
+                fields.largest_adjacent = Some(largest_adjacent);
+            }
             Refusal::ReservationExists { reservation } => {
                 fields.reservation_id = Some(reservation.0.into());
             }
@@ -206,6 +216,7 @@ impl Fields {
             | Refusal::PerformanceRequired
             | Refusal::WrongPerformance
             | Refusal::SeatTaken { .. }
+            | Refusal::GradeNotFound
             | Refusal::ReservationNotFound
             | Refusal::ReservationExpired
             | Refusal::IdempotencyMismatch

@@ -125,8 +125,8 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                 "No seat was named",
                 say!(
                     l,
-                    "seat_number 또는 seat_numbers에 좌석 번호를 하나 이상 적어 주세요.",
-                    "Name at least one seat, in seat_number or seat_numbers."
+                    "seat_number 또는 seat_numbers에 좌석 번호를, 아니면 best에 좌석 수를 하나 이상 적어 주세요.",
+                    "Name at least one seat, in seat_number or seat_numbers, or say how many in best."
                 )
             )
         }
@@ -214,6 +214,35 @@ fn of_refusal(refusal: &Refusal, fields: &Fields, l: Language) -> Row {
                     l,
                     "다른 분이 먼저 선택한 좌석이 있습니다: {taken}",
                     "No longer free: {taken}"
+                )
+            )
+        }
+        Refusal::GradeNotFound => {
+            row!(
+                l,
+                NOT_FOUND,
+                "없는 등급입니다",
+                "There is no such grade",
+                say!(l, "이 공연에는 그런 등급이 없습니다.", "This performance has no such grade.")
+            )
+        }
+        Refusal::NoAdjacentSeats { available_count: 0, .. } => row!(
+            l,
+            CONFLICT,
+            "나란히 앉을 좌석이 없습니다",
+            "Not so many seats beside each other",
+            say!(l, "남은 좌석이 없습니다.", "No such seat is left.")
+        ),
+        Refusal::NoAdjacentSeats { available_count, largest_adjacent } => {
+            row!(
+                l,
+                CONFLICT,
+                "나란히 앉을 좌석이 없습니다",
+                "Not so many seats beside each other",
+                say!(
+                    l,
+                    "남은 좌석 {available_count}석 가운데 나란히 앉을 수 있는 좌석은 최대 {largest_adjacent}석입니다.",
+                    "Of {available_count} seats that are left, {largest_adjacent} at most stand beside each other."
                 )
             )
         }
@@ -734,8 +763,8 @@ fn malformed(flaw: &Flaw, l: Language) -> String {
         ),
         Flaw::SeatsTwice => say!(
             l,
-            "seat_number와 seat_numbers 가운데 하나만 보내 주세요.",
-            "Send either seat_number or seat_numbers."
+            "seat_number, seat_numbers, best 가운데 하나만 보내 주세요.",
+            "Send one of seat_number, seat_numbers and best."
         ),
         Flaw::Instrument => say!(
             l,

@@ -74,6 +74,8 @@ fn the_contract_names_these_statuses() {
         ("date_ambiguous", 409),
         ("queue_full", 409),
         ("seat_taken", 409),
+        ("no_adjacent_seats", 409),
+        ("grade_not_found", 404),
         ("reservation_exists", 409),
         ("payment_in_progress", 409),
         ("already_paid", 409),
