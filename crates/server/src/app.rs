@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::Engine;
 
-use crate::http::{HttpMeters, JoinLimit};
+use crate::http::{HttpMeters, JoinLimit, Streams};
 use crate::otlp::Tracer;
 use crate::token::Keyring;
 
@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) body_wait: Duration,
     /// How often one address may join.
     pub(crate) join_limit: JoinLimit,
+    /// Who follows a place.
+    pub(crate) streams: Arc<Streams>,
     /// Traces them, if they are traced.
     pub(crate) tracer: Option<Arc<Tracer>>,
     /// What is counted of requests.

@@ -216,10 +216,18 @@ pub(crate) struct ServeOptions {
     /// Buyers' connections that are open at a time; others wait, in the system's queue, to be
     /// accepted.
     #[arg(
-        long, env = "MAEPYO_CONNECTIONS", value_name = "COUNT", default_value_t = 20_000,
+        long, env = "MAEPYO_CONNECTIONS", value_name = "COUNT", default_value_t = 24_000,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub(crate) connections: u32,
+
+    /// Streams of events that are open at a time, and five sixths of the connections at most, so that
+    /// whoever has none can still connect; others are refused and ask instead.
+    #[arg(
+        long, env = "MAEPYO_STREAMS", value_name = "COUNT", default_value_t = 20_000,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub(crate) streams: u32,
 
     /// Seconds after which a connection is closed on which nothing moves, a request that comes byte
     /// by byte is given up, and a body that did not come is refused.

@@ -13,7 +13,9 @@ mod body;
 mod choice;
 mod desk;
 mod docs;
+mod document;
 mod endpoint;
+mod events;
 #[cfg(test)]
 mod fixture;
 mod health;
@@ -23,6 +25,7 @@ mod json;
 mod me;
 mod meters;
 mod openapi;
+mod pages;
 mod pass;
 mod payment;
 mod performances;
@@ -32,7 +35,9 @@ mod problem;
 mod queue;
 mod reservation;
 mod reservations;
+mod seat_bits;
 mod seat_list;
+mod ticket_sheet;
 mod tickets;
 mod time;
 mod words;
@@ -47,8 +52,10 @@ use self::desk::Desks;
 use self::docs::Documents;
 use self::endpoint::{Ask, Endpoint};
 use self::joins::JoinLimiter;
+use self::pages::Pages;
 use crate::app::App;
 
+pub(crate) use self::events::{Heard, Streams};
 pub(crate) use self::joins::{ClientAddress, JoinLimit};
 pub(crate) use self::meters::HttpMeters;
 pub(crate) use self::problem::{Edge, Flaw, Problem, bad_plan, change_problem};
@@ -61,6 +68,7 @@ struct House {
     desks: Desks,
     joins: JoinLimiter,
     documents: Documents,
+    pages: Pages,
 }
 
 /// One route: what it answers, and by which codes it may be refused.
@@ -106,6 +114,8 @@ routes! {
            [performance_not_found]
     get    "/performances/{performance_id}/plan" performances::show_plan
            [performance_not_found]
+    get    "/performances/{performance_id}/availability" performances::show_availability
+           [performance_not_found]
     get    "/reservations/{date}"                reservations::list_seats
            [malformed_request token_invalid token_expired performance_not_found section_not_found
             date_ambiguous]
@@ -116,6 +126,8 @@ routes! {
             idempotency_mismatch rate_limited overloaded unavailable outcome_unknown]
     get    "/queue/status"                       queue::show_place
            [token_missing token_invalid token_expired]
+    get    "/queue/events"                       events::follow_place
+           [token_missing token_invalid token_expired overloaded unavailable]
     delete "/queue/token"                        queue::leave_line
            [token_missing token_invalid token_expired payment_in_progress overloaded unavailable
             outcome_unknown]
@@ -129,6 +141,9 @@ routes! {
            [token_missing token_invalid token_expired]
     get    "/me/reservations/{reservation_id}"   me::show_reservation
            [token_missing token_invalid token_expired reservation_not_found]
+    get    "/me/reservations/{reservation_id}/tickets" ticket_sheet::show_tickets
+           [token_missing token_invalid token_expired reservation_not_found wrong_state
+            payment_in_progress reservation_expired]
     delete "/me/reservations/{reservation_id}"   me::give_back_seats
            [token_missing token_invalid token_expired not_admitted reservation_not_found
             payment_in_progress already_paid reservation_expired place_ended overloaded unavailable
@@ -146,6 +161,12 @@ routes! {
     get    "/docs.css"                           docs::show_docs_style []
     get    "/healthz"                            health::show_health []
     get    "/readyz"                             health::show_readiness []
+    get    "/"                                   pages::show_front_page []
+    get    "/waiting"                            pages::show_waiting_page []
+    get    "/seats"                              pages::show_seats_page []
+    get    "/pay"                                pages::show_pay_page []
+    get    "/tickets"                            pages::show_tickets_page []
+    get    "/web/{file}"                         pages::show_page_file [not_found]
 }
 
 /// The public listener's routes.
@@ -155,6 +176,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         app,
         desks: Desks::default(),
         documents: Documents::new(),
+        pages: Pages::new(),
     });
     ROUTES
         .iter()

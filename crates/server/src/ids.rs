@@ -60,6 +60,11 @@ impl Ids {
         let spread = base_ms / 5;
         generator().random_range(base_ms - spread..=base_ms.saturating_add(spread))
     }
+
+    /// Any time from the first to the second, for a crowd that is sent away at once.
+    pub(crate) fn between_ms(self, (least, most): (u64, u64)) -> u64 {
+        generator().random_range(least..=most)
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this file is the source of randomness")]

@@ -23,7 +23,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use store::Journal;
 
-use crate::http::{Edge, HttpMeters, Problem};
+use crate::http::{Edge, HttpMeters, Problem, Streams};
 use crate::ids::Ids;
 use crate::language::Language;
 use crate::otlp::SpanCounts;
@@ -39,6 +39,8 @@ pub(crate) struct Watched {
     pub(crate) meters: &'static HttpMeters,
     /// Each listener, and how full it is.
     pub(crate) listeners: [(&'static str, Arc<Occupancy>); 2],
+    /// Who follows a place.
+    pub(crate) streams: Arc<Streams>,
     /// What became of what was traced.
     pub(crate) spans: Arc<SpanCounts>,
     /// None where no ledger is kept.

@@ -10,6 +10,7 @@ mod client_address;
 mod listener;
 mod progress;
 mod sales_dir;
+mod speech;
 mod unread;
 
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ use crate::calls::GatewayCalls;
 use crate::config::{self, ServeOptions, Stop};
 use crate::gateway::PaymentGateway;
 use crate::gateway::sandbox::SandboxGateway;
-use crate::http::{HttpMeters, JoinLimit};
+use crate::http::{HttpMeters, JoinLimit, Streams};
 use crate::ids::Ids;
 use crate::ops::{AdminKey, Ops, Watched};
 use crate::otlp::{SpanCounts, Tracer};
@@ -208,8 +209,12 @@ impl Opened {
         let idle = Duration::from_secs(options.idle_timeout);
         let meters = HttpMeters::leaked();
         let requests = options.requests_in_flight;
+        let connections = affordable(options.connections);
+        // Whoever has no stream must be able to connect, to join and to ask.
+        let streams = Streams::new(options.streams.min(connections - connections / 6), idle);
+        let speaking = tokio::spawn(Arc::clone(&streams).keep(Arc::downgrade(&engine)));
         let for_buyers = Bounds {
-            occupancy: Occupancy::new(affordable(options.connections), requests),
+            occupancy: Occupancy::new(connections, requests),
             idle,
             proxies: options.trusted_proxy.clone(),
             meters: Some(meters),
@@ -233,6 +238,7 @@ impl Opened {
                 per_second: options.joins_per_address,
                 burst: options.joins_burst,
             },
+            streams: Arc::clone(&streams),
             tracer: traces.tracer,
             meters,
         };
@@ -242,7 +248,14 @@ impl Opened {
             ("buyers", Arc::clone(&for_buyers.occupancy)),
             ("operators", Arc::clone(&for_operators.occupancy)),
         ];
-        let watched = Watched { journal, meters, listeners, spans: traces.counts, ledger };
+        let watched = Watched {
+            journal,
+            meters,
+            listeners,
+            streams: Arc::clone(&streams),
+            spans: traces.counts,
+            ledger,
+        };
         let operators_calls = ops::router(Ops::new(Arc::clone(&engine), watched, admin_key));
 
         let (stop, stopping) = watch::channel(false);
@@ -270,9 +283,12 @@ impl Opened {
             tracing::warn!(signal = second, "ended at once");
             std::process::exit(1);
         });
+        // Before the listeners, which wait for everybody to leave.
+        streams.end();
         stop.send_replace(true);
         // A listener that panicked has ended the process.
         let _ = tokio::join!(public, operators);
+        speaking.abort();
         sending
     }
 }

@@ -1,22 +1,20 @@
 //! What is prepared for each sale when it is first asked for, because its plan hardly ever changes,
-//! and anew when it does: texts that many answers contain, the plan as people draw it, the list of
-//! free seats.
+//! and anew when it does: texts that many answers contain, the plan as people draw it, the free seats
+//! as a list and as bits.
 
 use std::fmt::Write;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwapOption, Guard};
-use bytes::Bytes;
 use domain::Sale;
 use domain::catalogue::SALES_MAX;
 use domain::plan::{Hall, Performance};
 use engine::{Publication, SaleHandle};
-use http::HeaderValue;
-use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
-use super::answer::ascii;
-use super::plan::plan_json;
+use super::plan::DrawnPlan;
+use super::seat_bits::SeatBits;
 use super::seat_list::SeatBoard;
 
 /// The desks of all sales, by the number of their stream.
@@ -59,15 +57,9 @@ pub(super) struct PerformanceDesk {
     pub(super) price_from: u64,
     /// Its free seats.
     pub(super) board: SeatBoard,
-    plan: OnceLock<Document>,
-}
-
-/// A body that does not change, and its strong entity tag.
-pub(super) struct Document {
-    /// The body.
-    pub(super) body: Bytes,
-    /// Its tag, quotes included.
-    pub(super) etag: HeaderValue,
+    /// The same in bits, for everybody.
+    pub(super) bits: SeatBits,
+    plan: OnceCell<DrawnPlan>,
 }
 
 impl Default for Desks {
@@ -121,6 +113,17 @@ impl Desk {
         &self.performances[usize::from(number)]
     }
 
+    /// The plan of a performance as people draw it. Drawn when it is first asked for, on a thread that
+    /// may take its time, for it is megabytes; who asks meanwhile waits.
+    pub(super) async fn plan(&self, number: u16) -> &DrawnPlan {
+        let hall = Arc::clone(&self.hall);
+        let draw = || async move {
+            let drawing = tokio::task::spawn_blocking(move || DrawnPlan::new(&hall, number));
+            drawing.await.expect("drawing a plan does not panic")
+        };
+        self.performance(number).plan.get_or_init(draw).await
+    }
+
     /// Where somebody whose turn it is finds free seats: those of the first performance that has
     /// any.
     pub(super) fn reservations_url(&self, sale: &Sale) -> &str {
@@ -151,24 +154,8 @@ impl PerformanceDesk {
             reservations_url,
             price_from: prices.min().expect("a performance has a seat"),
             board: SeatBoard::new(hall, number),
-            plan: OnceLock::new(),
+            bits: SeatBits::new(hall, number),
+            plan: OnceCell::new(),
         }
-    }
-
-    /// The plan as people draw it.
-    pub(super) fn plan(&self, hall: &Hall, number: u16) -> &Document {
-        self.plan.get_or_init(|| Document::new(plan_json(hall, number)))
-    }
-}
-
-impl Document {
-    /// A body with its tag.
-    pub(super) fn new(body: Vec<u8>) -> Self {
-        let mut etag = String::from("\"");
-        for byte in &Sha256::digest(&body)[..16] {
-            write!(etag, "{byte:02x}").expect("memory is enough");
-        }
-        etag.push('"');
-        Self { body: body.into(), etag: ascii(etag) }
     }
 }

@@ -10,10 +10,10 @@ use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderName, HeaderValue};
 
 use super::answer::{Extend, JSON};
-use super::desk::Document;
+use super::document::Document;
 use super::endpoint::Ask;
 use super::openapi::{document, openapi_json};
-use super::performances::unless_known;
+use super::performances::KEPT_BY_TAG;
 use super::problem::Problem;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -52,7 +52,7 @@ impl Documents {
         description = "An OpenAPI document."))
 )]
 pub(super) async fn show_openapi(ask: Ask) -> Result<Response, Problem> {
-    Ok(unless_known(&ask.headers, &ask.house().documents.openapi, JSON))
+    Ok(ask.house().documents.openapi.answer(&ask.headers, JSON, KEPT_BY_TAG))
 }
 
 /// The same for people.
@@ -64,7 +64,7 @@ pub(super) async fn show_openapi(ask: Ask) -> Result<Response, Problem> {
         description = "A page that needs no internet."))
 )]
 pub(super) async fn show_docs(ask: Ask) -> Result<Response, Problem> {
-    let response = unless_known(&ask.headers, &ask.house().documents.docs, HTML);
+    let response = ask.house().documents.docs.answer(&ask.headers, HTML, KEPT_BY_TAG);
     Ok(response.with(CONTENT_SECURITY_POLICY, POLICY).with(CONTENT_TYPE_OPTIONS, NO_SNIFF))
 }
 
@@ -79,6 +79,6 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
         description = "A style sheet."))
 )]
 pub(super) async fn show_docs_style(ask: Ask) -> Result<Response, Problem> {
-    let response = unless_known(&ask.headers, &ask.house().documents.style, CSS);
+    let response = ask.house().documents.style.answer(&ask.headers, CSS, KEPT_BY_TAG);
     Ok(response.with(CONTENT_TYPE_OPTIONS, NO_SNIFF))
 }

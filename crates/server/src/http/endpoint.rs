@@ -25,10 +25,10 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use tracing::Level;
 
-use super::House;
 use super::answer::{NO_STORE, REQUEST_ID, ascii};
 use super::joins::ClientAddress;
 use super::problem::{Flaw, Problem};
+use super::{House, document};
 use crate::app::App;
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
@@ -106,7 +106,7 @@ impl Ask {
     }
 
     /// What is prepared for all requests.
-    pub(super) fn house(&self) -> &House {
+    pub(super) fn house(&self) -> &Arc<House> {
         &self.house
     }
 }
@@ -214,9 +214,16 @@ async fn answer<Arguments>(
 
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, ascii(request_id.as_str().to_owned()));
-    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.content_language()));
-    if let Entry::Vacant(vary) = headers.entry(VARY) {
-        vary.insert(HeaderValue::from_static("accept-language"));
+    let has_language = match headers.entry(VARY) {
+        Entry::Vacant(vary) => {
+            vary.insert(HeaderValue::from_static("accept-language"));
+            true
+        }
+        // A document is one for all languages.
+        Entry::Occupied(vary) => *vary.get() != document::VARIES,
+    };
+    if has_language {
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.content_language()));
     }
     if with_token {
         // Whoever stands between us and the buyer keeps nothing of theirs, however public it is.

@@ -14,7 +14,7 @@ use super::endpoint::{Ask, Segment};
 use super::pass::{LatePass, Reader, newest};
 use super::problem::Problem;
 use super::queue::{PlaceBody, Shown};
-use super::reservation::{ReservationBody, bookings};
+use super::reservation::{Booking, ReservationBody, bookings};
 use super::time::Utc;
 use crate::ids::parse_short;
 
@@ -80,34 +80,45 @@ pub(super) async fn show_reservation(
     reader: Reader,
     id: Segment,
 ) -> Result<Response, Problem> {
+    read_own(&ask, reader, &id, |publication, booking| {
+        let now = ask.now();
+        let (reservation, as_of) = (booking.body(now), publication.as_of);
+        let body = OneReservationBody { reservation, server_time: Utc(now), as_of };
+        Ok(answer::private(StatusCode::OK, &body))
+    })
+    .await
+}
+
+/// What is told of a reservation to whoever may read it: its buyer in line, or the holder of its
+/// tickets token.
+///
+/// # Errors
+/// `reservation_not_found` for somebody else's, what is wrong with the token, and what `tell` says.
+pub(super) async fn read_own(
+    ask: &Ask,
+    reader: Reader,
+    id: &Segment,
+    tell: impl FnOnce(&Publication, &Booking<'_>) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
     let id = parse_short(&id.0).map(ReservationId).ok_or(Refusal::ReservationNotFound)?;
+    let tell = |publication: &Publication, entry: EntryIndex| {
+        let mut own = bookings(&publication.sale, entry);
+        let booking = own.find(|booking| booking.reservation.id == id);
+        tell(publication, &booking.ok_or(Refusal::ReservationNotFound)?)
+    };
     match reader {
         Reader::Buyer(pass) => {
             let pass = pass.with_reservation(ask.app()).await?;
             let look = pass.look(ask.app()).await?;
-            let response = shown(&ask, &look.publication, pass.place.entry, id)?;
-            Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
+            let response = tell(&look.publication, pass.place.entry)?;
+            Ok(response.with_fresh(pass.fresh(ask).as_ref()))
         }
         Reader::Holder { sale, entry, reservation } if reservation == id => {
             let publication = newest(&sale, entry).await?;
-            shown(&ask, &publication, entry, id)
+            tell(&publication, entry)
         }
         Reader::Holder { .. } => Err(Refusal::ReservationNotFound.into()),
     }
-}
-
-fn shown(
-    ask: &Ask,
-    publication: &Publication,
-    entry: EntryIndex,
-    id: ReservationId,
-) -> Result<Response, Problem> {
-    let now = ask.now();
-    let mut own = bookings(&publication.sale, entry);
-    let booking = own.find(|booking| booking.reservation.id == id);
-    let reservation = booking.ok_or(Refusal::ReservationNotFound)?.body(now);
-    let body = OneReservationBody { reservation, server_time: Utc(now), as_of: publication.as_of };
-    Ok(answer::private(StatusCode::OK, &body))
 }
 
 /// Give the seats of a reservation back, to choose again while the turn lasts.

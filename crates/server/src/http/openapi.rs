@@ -15,9 +15,12 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
+use super::events::{MoveBody, ResetBody, SeatsBody, TokenBody};
 use super::problem::{ProblemBody, every};
 use super::{ROUTES, Route};
-use super::{docs, health, me, payment, performances, queue, reservations};
+use super::{
+    docs, events, health, me, pages, payment, performances, queue, reservations, ticket_sheet,
+};
 use crate::ids::IdText;
 use crate::language::Language;
 
@@ -32,13 +35,16 @@ use crate::language::Language;
         performances::list_performances,
         performances::show_performance,
         performances::show_plan,
+        performances::show_availability,
         reservations::list_seats,
         queue::join_line,
         queue::show_place,
+        events::follow_place,
         queue::leave_line,
         reservations::hold_seats,
         me::list_reservations,
         me::show_reservation,
+        ticket_sheet::show_tickets,
         me::give_back_seats,
         payment::pay_reservation,
         payment::show_payment,
@@ -47,8 +53,14 @@ use crate::language::Language;
         docs::show_docs_style,
         health::show_health,
         health::show_readiness,
+        pages::show_front_page,
+        pages::show_waiting_page,
+        pages::show_seats_page,
+        pages::show_pay_page,
+        pages::show_tickets_page,
+        pages::show_page_file,
     ),
-    modifiers(&Tokens, &Problems, &Absence),
+    modifiers(&Tokens, &Events, &Problems, &Absence),
 )]
 struct Api;
 
@@ -73,6 +85,19 @@ impl Modify for Tokens {
                 .description(Some(description));
             components.add_security_scheme(name, SecurityScheme::Http(scheme.build()));
         }
+    }
+}
+
+/// What events say that no answer does: their data is no body of a call.
+struct Events;
+
+impl Modify for Events {
+    fn modify(&self, document: &mut Document) {
+        let schemas = &mut document.components.get_or_insert_default().schemas;
+        schemas.insert(TokenBody::name().into_owned(), TokenBody::schema());
+        schemas.insert(SeatsBody::name().into_owned(), SeatsBody::schema());
+        schemas.insert(ResetBody::name().into_owned(), ResetBody::schema());
+        schemas.insert(MoveBody::name().into_owned(), MoveBody::schema());
     }
 }
 

@@ -14,6 +14,7 @@ use domain::Refusal;
 use domain::id::{EntryIndex, Nonce, Place, ReservationId, SaleId};
 use domain::reservation::ReservationState;
 use domain::sale::{PlaceView, Status};
+use domain::time::Timestamp;
 use engine::{Failure, Publication, SaleHandle};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -121,7 +122,7 @@ impl QueuePass {
 
     /// A fresh token for the same place.
     pub(super) fn renewed(&self, ask: &Ask) -> FreshToken {
-        FreshToken::sign(ask, self.sale.id(), self.place)
+        FreshToken::sign(ask.app(), ask.now(), self.sale.id(), self.place)
     }
 
     /// The token as it came.
@@ -137,9 +138,8 @@ impl QueuePass {
 
 impl FreshToken {
     /// Signs a token for a place.
-    pub(super) fn sign(ask: &Ask, sale: &SaleId, place: Place) -> Self {
-        let app = ask.app();
-        let iat = ask.now().0 / 1000;
+    pub(super) fn sign(app: &App, now: Timestamp, sale: &SaleId, place: Place) -> Self {
+        let iat = now.0 / 1000;
         let exp = iat + app.token_ttl_s;
         let text = app.keyring.sign_queue(&QueueClaims {
             sale: sale.as_str().into(),
@@ -189,13 +189,7 @@ impl LatePass {
 impl Look {
     /// Whether the place is over, with a ticket or without.
     pub(super) fn is_over(&self) -> bool {
-        match self.view.status {
-            Status::Done { .. } | Status::Ended { .. } => true,
-            Status::Waiting { .. }
-            | Status::Admitted { .. }
-            | Status::Holding { .. }
-            | Status::Paying { .. } => false,
-        }
+        is_over(&self.view)
     }
 
     fn has_live_reservation(&self) -> bool {
@@ -208,6 +202,17 @@ impl Look {
             | ReservationState::Confirmed => true,
             ReservationState::Released(..) => false,
         })
+    }
+}
+
+/// Whether a place is over, with a ticket or without: nothing more happens to it.
+pub(super) fn is_over(view: &PlaceView) -> bool {
+    match view.status {
+        Status::Done { .. } | Status::Ended { .. } => true,
+        Status::Waiting { .. }
+        | Status::Admitted { .. }
+        | Status::Holding { .. }
+        | Status::Paying { .. } => false,
     }
 }
 

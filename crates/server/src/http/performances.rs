@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::response::Response;
 use domain::plan::Performance;
 use engine::{Listed, Publication};
-use http::header::{ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{self, Extend, JSON, to_json};
+use super::answer::{self, JSON, to_json};
 use super::choice::{find_performance, parse_date};
-use super::desk::{DeskGuard, Document};
+use super::desk::DeskGuard;
 use super::endpoint::{Ask, QueryString, Segment};
 use super::plan::PlanBody;
 use super::problem::Problem;
+use super::seat_bits::SeatBitsBody;
 use super::time::Utc;
 use super::words::state_word;
 
@@ -26,7 +25,9 @@ const PAGE: usize = 500;
 const KEPT: &str = "public, max-age=2";
 /// How long a document may be kept before it is asked for again, which costs nothing by its tag. It
 /// hardly ever changes; the organiser may describe the sale anew.
-const KEPT_BY_TAG: HeaderValue = HeaderValue::from_static("public, max-age=60");
+pub(super) const KEPT_BY_TAG: HeaderValue = HeaderValue::from_static("public, max-age=60");
+/// How long it may be kept which seats are free.
+const KEPT_FOR_A_MOMENT: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
 /// Which performances are listed.
 #[derive(Debug, Deserialize)]
@@ -155,31 +156,44 @@ pub(super) async fn show_performance(ask: Ask, id: Segment) -> Result<Response, 
 pub(super) async fn show_plan(ask: Ask, id: Segment) -> Result<Response, Problem> {
     let directory = ask.app().engine.directory();
     let listed = find_performance(&directory, &id.0)?;
-    let publication = listed.sale.publication();
-    let desk = ask.house().desks.of(&listed.sale, &publication);
-    let plan = desk.performance(listed.performance).plan(desk.hall(), listed.performance);
-    Ok(unless_known(&ask.headers, plan, JSON))
+    let desk = ask.house().desks.of(&listed.sale, &listed.sale.publication()).kept();
+    let plan = desk.plan(listed.performance).await;
+    Ok(plan.document.answer(&ask.headers, JSON, KEPT_BY_TAG))
 }
 
-/// A document, or only that it is the one the client knows.
-pub(super) fn unless_known(
-    headers: &HeaderMap,
-    document: &Document,
-    content_type: HeaderValue,
-) -> Response {
-    let response = if is_known(headers, &document.etag) {
-        answer::of(StatusCode::NOT_MODIFIED, content_type, KEPT_BY_TAG, Body::empty())
-    } else {
-        answer::bytes(StatusCode::OK, content_type, KEPT_BY_TAG, document.body.clone())
-    };
-    response.with(ETAG, document.etag.clone())
-}
-
-/// Whether `If-None-Match` names this tag (RFC 9110, section 13.1.2: weak tags match too).
-fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let fields = headers.get_all(IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok());
-    let mut tags = fields.flat_map(|field| field.split(',')).map(str::trim);
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == *etag)
+/// Which seats of a performance are free, as bits: small enough to be asked for again and again.
+///
+/// At most a second old when it is sent, however many ask, and it may be kept for another second.
+/// `plan` says to which plan the bits belong; it is the `plan` of that plan. Whoever follows the
+/// `seats` events of `GET /queue/events` goes on from here.
+#[utoipa::path(
+    get,
+    path = "/performances/{performance_id}/availability",
+    tag = "performances",
+    params(
+        ("performance_id" = String, Path, description = "The performance."),
+        ("If-None-Match" = Option<String>, Header,
+            description = "The tag of what is known already."),
+    ),
+    responses(
+        (status = 200, description = "The free seats.", body = SeatBitsBody,
+            headers(("ETag" = String, description = "A weak tag of what is said, `as_of` aside."))),
+        (status = 304, description = "It is known already."),
+    )
+)]
+pub(super) async fn show_availability(ask: Ask, id: Segment) -> Result<Response, Problem> {
+    let directory = ask.app().engine.directory();
+    let listed = find_performance(&directory, &id.0)?;
+    let publication = Arc::clone(&listed.sale.publication());
+    let desk = ask.house().desks.of(&listed.sale, &publication).kept();
+    let plan = desk.plan(listed.performance).await;
+    let bits = desk.performance(listed.performance).bits.newest(
+        desk.hall(),
+        &plan.version,
+        (&publication.sale, publication.as_of),
+        ask.came_at,
+    );
+    Ok(bits.document.answer(&ask.headers, JSON, KEPT_FOR_A_MOMENT))
 }
 
 /// A performance and the newest state of its sale.
@@ -220,34 +234,6 @@ impl<'d> Seen<'d> {
             available_count: counts.free,
             price_from: prepared.price_from,
             currency: desk.hall().plan().currency.as_str(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_known_tag_is_recognised() {
-        let etag = HeaderValue::from_static("\"abc\"");
-        let table = [
-            (&[][..], false),
-            (&["*"], true),
-            (&["\"abc\""], true),
-            (&["W/\"abc\""], true),
-            (&["\"x\", \"abc\""], true),
-            (&["\"x\"", "\"abc\""], true),
-            (&["abc"], false),
-            (&["\"ABC\""], false),
-            (&[""], false),
-        ];
-        for (fields, known) in table {
-            let mut headers = HeaderMap::new();
-            for field in fields {
-                headers.append(IF_NONE_MATCH, HeaderValue::from_static(field));
-            }
-            assert_eq!(is_known(&headers, &etag), known, "{fields:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The plan of a performance as people draw it: sections, rows, seats with coordinates, grades.
 //!
-//! Whether a seat is free is not said here, so that the plan can be kept.
+//! Whether a seat is free is not said here, so that the plan can be kept. It is written and compressed
+//! when somebody first asks for it, aside, for a large one takes a while.
 
 use domain::id::SeatIndex;
 use domain::plan::{Access, Grade, Hall, Row, Seat, Section};
@@ -8,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::to_json;
+use super::document::{Document, version_of};
 use super::seat_list::access_word;
 use super::time::Utc;
 
@@ -15,6 +17,9 @@ use super::time::Utc;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Plan)]
 pub(super) struct PlanBody<'a> {
+    /// Which version of the plan it is; the availability names the same.
+    #[schema(min_length = 32, max_length = 32)]
+    plan: &'a str,
     /// Which performance.
     performance_id: &'a str,
     /// What is played.
@@ -87,14 +92,38 @@ struct SeatBody<'a> {
     companion_of: Option<&'a str>,
 }
 
-/// The plan of one performance of a hall, in JSON.
-pub(super) fn plan_json(hall: &Hall, number: u16) -> Vec<u8> {
+/// A plan as it is sent.
+pub(super) struct DrawnPlan {
+    /// Which version it is: 32 characters, the same wherever the plan is the same.
+    pub(super) version: String,
+    /// The plan.
+    pub(super) document: Document,
+}
+
+impl DrawnPlan {
+    /// Draws the plan of one performance of a hall.
+    pub(super) fn new(hall: &Hall, number: u16) -> Self {
+        let mut json = plan_json(hall, number);
+        let version = version_of(&json);
+        json[VERSION].copy_from_slice(version.as_bytes());
+        Self { document: Document::of_version(&version, json), version }
+    }
+}
+
+/// Stands for the version until it is known, for it is made from everything else.
+const NO_VERSION: &str = "................................";
+/// Where the version stands: in the first field, `{"plan":"…"`.
+const VERSION: std::ops::Range<usize> = 9..9 + NO_VERSION.len();
+
+/// The plan of one performance of a hall, in JSON, without its version.
+fn plan_json(hall: &Hall, number: u16) -> Vec<u8> {
     let plan = hall.plan();
     let performance = &plan.performances[usize::from(number)];
     let mut index = hall.seats_of(number).start;
     let grades = &performance.grades;
     let graded = grades.iter().map(|grade| GradeBody { name: &grade.name, price: grade.price.0 });
     to_json(&PlanBody {
+        plan: NO_VERSION,
         performance_id: performance.id.as_str(),
         title: &performance.title,
         venue: &performance.venue,

@@ -13,7 +13,8 @@ use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{self, Extend};
+use super::House;
+use super::answer::{self, Extend, JSON, NO_STORE, to_json};
 use super::body::JsonBody;
 use super::choice::Named;
 use super::endpoint::Ask;
@@ -24,6 +25,7 @@ use super::problem::Problem;
 use super::time::Utc;
 use super::words::{self, Sentence};
 use crate::ids::{Ids, ShortId};
+use crate::language::Language;
 
 /// Where a place can be seen.
 const STATUS_PATH: HeaderValue = HeaderValue::from_static("/queue/status");
@@ -133,7 +135,13 @@ pub(super) struct Shown<'a> {
 impl Shown<'_> {
     /// The answer.
     pub(super) fn answer(&self, ask: &Ask, status: StatusCode) -> Response {
-        let desk = ask.house().desks.of(self.sale, self.publication);
+        let body = self.json(ask.house(), ask.language);
+        answer::bytes(status, JSON, NO_STORE, body.into()).with_fresh(self.fresh)
+    }
+
+    /// The place in JSON, as every answer and event shows it.
+    pub(super) fn json(&self, house: &House, language: Language) -> Vec<u8> {
+        let desk = house.desks.of(self.sale, self.publication);
         let (now, view) = (self.now, &self.view);
         let (admitted_until, held_until) = match view.status {
             Status::Admitted { until } => (Some(Utc(until)), None),
@@ -156,14 +164,14 @@ impl Shown<'_> {
             pace: self.publication.pace,
             presence_window_s: self.publication.sale.limits().presence_window,
         });
-        let body = PlaceBody {
+        to_json(&PlaceBody {
             token: self.fresh.map(|fresh| fresh.text.as_str()),
             expires_at: self.expires_at,
             expires_in_ms: self.expires_at.in_ms(now),
             status: words::status(view.status),
             position: view.position,
             total: view.total,
-            message: Sentence(*view, ask.language),
+            message: Sentence(*view, language),
             estimated_wait_seconds: waiting.and_then(|waiting| waiting.estimated_wait_seconds()),
             poll_after_ms: waiting.map(|waiting| waiting.poll_after_ms(Ids)),
             reservations_url: desk.reservations_url(&self.publication.sale),
@@ -176,8 +184,7 @@ impl Shown<'_> {
             reason,
             server_time: Utc(now),
             as_of: self.as_of,
-        };
-        answer::private(status, &body).with_fresh(self.fresh)
+        })
     }
 }
 
@@ -225,7 +232,7 @@ async fn join_anew(ask: &Ask, sale: &SaleHandle, key: JoinKey) -> Result<Respons
     let command = Command::Join { nonce: Nonce(Ids.nonce()), keys };
     let (as_of, answer) = ask.submit(sale, command).await?;
     let Answer::Place { view, created } = answer else { unreachable!("a join leads to a place") };
-    let fresh = FreshToken::sign(ask, sale.id(), view.place);
+    let fresh = FreshToken::sign(ask.app(), ask.now(), sale.id(), view.place);
     let publication = sale.publication();
     let shown = Shown {
         sale,

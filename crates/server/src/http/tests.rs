@@ -19,7 +19,16 @@ use tower::Service;
 
 use super::fixture::{LARGE, SMALL, performance, schedule};
 use super::*;
+
+mod hall;
+mod pages;
+mod streams;
+mod tickets;
+
 use crate::token::{Keyring, Payload, QueueClaims};
+
+/// Streams that an office has room for.
+const STREAMS_MAX: u32 = 4;
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE";
 
@@ -136,6 +145,7 @@ impl Office {
             payments_in_flight: 1_000,
             body_wait: Duration::from_secs(30),
             join_limit: JoinLimit::default(),
+            streams: Streams::new(STREAMS_MAX, Duration::from_secs(30)),
             tracer: None,
             meters: HttpMeters::leaked(),
         });

@@ -166,6 +166,16 @@ fn of_listeners(text: &mut Exposition, watched: &Watched) {
     let help = "Requests that may be answered at a time; others wait.";
     each(text, "requests_in_flight_max", help, &|n| of(n).requests().1.into());
 
+    let (open, max) = watched.streams.open();
+    text.head("streams", "gauge", "Open streams of events.");
+    text.line("streams", &[], open);
+    text.head("streams_max", "gauge", "Streams that may be open; others are refused.");
+    text.line("streams_max", &[], max);
+    text.head("stream_events_total", "counter", "Events that were said in streams, by kind.");
+    for (kind, count) in watched.streams.said() {
+        text.line("stream_events_total", &[("event", kind.as_str())], count);
+    }
+
     let routes: Vec<_> = watched.meters.routes().collect();
     let help = "Time until a buyer's answer was ready, by route.";
     text.head("request_seconds", "histogram", help);

@@ -4,13 +4,14 @@
 //! most so many connections are open: others wait in the kernel's queue, which costs us nothing.
 //! An error of accepting (no file descriptor left, say) is waited out; it ends nothing and does not
 //! spin. A connection is closed when nothing moves on it for a while, be it idle, slow to ask or
-//! slow to read: see [`Strikes`].
+//! slow to read: see [`Strikes`]. A stream of events may stay for as long as it is read: it counts
+//! among the connections, and no longer among the requests that are being answered.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -19,10 +20,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use engine::Failure;
+use http::Method;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
@@ -31,8 +34,9 @@ use tower::Service;
 use super::aside::Aside;
 use super::client_address::{self, Network};
 use super::progress::{Counted, Progress, Strikes};
+use super::speech::{Handover, Speech};
 use super::unread::HEAD_BYTES_MAX;
-use crate::http::{ClientAddress, HttpMeters, Problem};
+use crate::http::{ClientAddress, Heard, HttpMeters, Problem};
 use crate::ids::Ids;
 use crate::language::Language;
 
@@ -192,19 +196,24 @@ impl Listener {
 type Accepted = (TcpStream, SocketAddr);
 
 /// As many connections as wanted, or as file descriptors allow: the journal needs some too, and a
-/// connection that waits in the kernel's queue is better than one that is refused.
+/// connection that waits in the kernel's queue is better than one that is refused. The limit that may
+/// be raised without asking anybody is raised.
 pub(super) fn affordable(wanted: u32) -> u32 {
-    // One line of that file is "Max open files            1024                 1048576   files".
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
-    let Some(soft) = soft else { return wanted };
-    let affordable = wanted.min(soft.saturating_sub(DESCRIPTORS_KEPT).max(1));
+    let limit = getrlimit(Resource::Nofile);
+    let needed = u64::from(wanted) + u64::from(DESCRIPTORS_KEPT);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+        // What cannot be raised is lived with.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
+    }
+    let Some(current) = getrlimit(Resource::Nofile).current else { return wanted };
+    let current = u32::try_from(current).unwrap_or(u32::MAX);
+    let affordable = wanted.min(current.saturating_sub(DESCRIPTORS_KEPT).max(1));
     if affordable < wanted {
         tracing::warn!(
             wanted,
             affordable,
-            "fewer connections than configured: raise the limit of open files (ulimit -n)"
+            "fewer connections than configured: raise the limit of open files (ulimit -Hn)"
         );
     }
     affordable
@@ -256,14 +265,24 @@ async fn converse(
     (stream, peer): Accepted,
     desk: Arc<Desk>,
     mut stopping: watch::Receiver<bool>,
-    _place: Place,
+    place: Place,
 ) {
     // Answers are small and whole; without this the kernel would wait for more.
     let _ = stream.set_nodelay(true);
+    give_up_unheard(&stream, desk.bounds.idle);
     let progress = Arc::new(Progress::default());
-    let service = service_fn(|request| async {
+    let handover = Handover::default();
+    let service = service_fn(|request: hyper::Request<Incoming>| async {
         let _answering = progress.answering();
-        desk.answer(peer.ip(), request).await
+        let (is_get, version) = (request.method() == Method::GET, request.version());
+        let mut answer = desk.answer(peer.ip(), request).await?;
+        if is_get && let Some(heard) = answer.extensions_mut().remove::<Heard>() {
+            heard.is_written_by(progress.moved());
+            handover.put(answer, version);
+            // hyper waits for this answer until the connection is taken from it.
+            return std::future::pending().await;
+        }
+        Ok::<Response, Infallible>(answer)
     });
     let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress)));
     let mut http = http1::Builder::new();
@@ -271,7 +290,7 @@ async fn converse(
     // answer; the strikes cover it with one timer for each connection.
     http.timer(TokioTimer::new()).header_read_timeout(None);
     http.half_close(true).keep_alive(true).max_buf_size(BUFFER_BYTES_MAX);
-    let mut connection = pin!(http.serve_connection(io, service));
+    let mut connection = http.serve_connection(io, service);
     let strikes = pin!(Strikes::new(desk.bounds.idle).out(&progress));
     let mut strikes = Aside::new(strikes);
     let stop = pin!(stopping.wait_for(|stopping| *stopping));
@@ -279,20 +298,68 @@ async fn converse(
     poll_fn(|context| {
         if !ending && stop.poll(context).is_ready() {
             ending = true;
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
         // Whatever ended it, the client sees it, and there is nobody else to tell.
-        match connection.as_mut().poll(context) {
+        match Pin::new(&mut connection).poll(context) {
             Poll::Ready(_) => Poll::Ready(()),
+            // What was answered before must have left: hyper does not hand it over.
+            Poll::Pending if handover.is_there() && !progress.is_stuck() => Poll::Ready(()),
             Poll::Pending => strikes.poll(context),
         }
     })
     .await;
+    if let Some((answer, version)) = handover.take() {
+        let stream = connection.into_parts().io.into_inner();
+        let speech = Speech::new(stream, answer, version);
+        let idle = desk.bounds.idle;
+        tokio::spawn(speak(speech, Arc::clone(&progress), idle, place));
+    }
+}
+
+/// Lets a stream be written until it ends, or nothing moves on its connection.
+async fn speak(
+    speech: Speech<Counted<TcpStream>>,
+    progress: Arc<Progress>,
+    idle: Duration,
+    _place: Place,
+) {
+    let mut speech = pin!(speech);
+    let strikes = pin!(Strikes::new(idle).out(&progress));
+    let mut strikes = Aside::new(strikes);
+    poll_fn(|context| match speech.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => strikes.poll(context),
+    })
+    .await;
+}
+
+/// Lets the kernel close a connection whose other end confirms nothing of what is sent for so long.
+/// It would go on trying for a quarter of an hour, and take what is written meanwhile into its
+/// buffer, so that somebody who has vanished from the network would seem to listen.
+fn give_up_unheard(stream: &TcpStream, idle: Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        let ms = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, ms);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, idle);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_gives_up_whoever_has_vanished() {
+        let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let stream = TcpStream::connect(listener.addr()).await.expect("a connection");
+        give_up_unheard(&stream, Duration::from_secs(30));
+        let timeout = rustix::net::sockopt::tcp_user_timeout(&stream);
+        assert_eq!(timeout.expect("an option of the socket"), 30_000);
+    }
 
     #[test]
     fn no_more_connections_than_file_descriptors() {

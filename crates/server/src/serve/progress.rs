@@ -24,9 +24,12 @@ const JOINED_BYTES_MAX: usize = 2048;
 /// client that sends a byte now and then would otherwise hold its place for ever.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    // Relaxed everywhere: one task writes and reads all of them.
-    moved: AtomicU64,
+    // Relaxed everywhere: one task writes and reads all of them, and whoever else looks at `moved`
+    // reads nothing else by its light.
+    moved: Arc<AtomicU64>,
     answering: AtomicBool,
+    /// What was to be written last could not be, and waits.
+    stuck: AtomicBool,
 }
 
 impl Progress {
@@ -35,6 +38,16 @@ impl Progress {
         self.moved.fetch_add(1, Ordering::Relaxed);
         self.answering.store(true, Ordering::Relaxed);
         Answering(self)
+    }
+
+    /// Grows whenever something has moved: while an answer is a stream, when some of it was written.
+    pub(super) fn moved(&self) -> &Arc<AtomicU64> {
+        &self.moved
+    }
+
+    /// Whether something waits to be written, for the other end does not read.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
     }
 }
 
@@ -133,6 +146,7 @@ impl<S> Counted<S> {
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.progress.stuck.store(written.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(1..)) = written {
             self.progress.moved.fetch_add(1, Ordering::Relaxed);
         }

@@ -289,6 +289,7 @@ async fn the_help_names_every_limit_of_the_door() {
     let readme = include_str!("../../../../README.md");
     for option in [
         "--connections",
+        "--streams",
         "--requests-in-flight",
         "--idle-timeout",
         "--joins-per-address",

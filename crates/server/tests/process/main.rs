@@ -25,5 +25,6 @@ mod rush;
 mod sales;
 mod shutdown;
 mod stampede;
+mod streams;
 mod traces;
 mod use_case;

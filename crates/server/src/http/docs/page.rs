@@ -73,7 +73,8 @@ fn operations(api: &Value) -> Vec<Operation<'_>> {
 }
 
 /// Tags in the order of the page.
-const TAGS: [&str; 6] = ["performances", "queue", "reservations", "payment", "health", "documents"];
+const TAGS: [&str; 7] =
+    ["performances", "queue", "reservations", "payment", "health", "documents", "pages"];
 
 fn write_contents(page: &mut String, operations: &[Operation<'_>]) -> fmt::Result {
     page.push_str("<nav aria-label=\"Contents\">\n<ul>\n");

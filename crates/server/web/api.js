@@ -1,0 +1,2 @@
+// The module `api` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `board` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `clock` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `dom` of the pages.
+export {};

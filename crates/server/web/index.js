@@ -1,0 +1,2 @@
+// The module `index` of the pages.
+export {};

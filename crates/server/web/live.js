@@ -1,0 +1,2 @@
+// The module `live` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `pay` of the pages.
+export {};

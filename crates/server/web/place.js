@@ -1,0 +1,2 @@
+// The module `place` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `qr` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `seatmap` of the pages.
+export {};

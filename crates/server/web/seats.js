@@ -1,0 +1,2 @@
+// The module `seats` of the pages.
+export {};

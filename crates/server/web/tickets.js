@@ -1,0 +1,2 @@
+// The module `tickets` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `waiting` of the pages.
+export {};

@@ -1,0 +1,2 @@
+// The module `words` of the pages.
+export {};
