@@ -8,8 +8,8 @@
 //!
 //! In reading order: every row (`rows`); what is measured of them, by rounds of box office and floor
 //! in turns (`compare`, `scenes`, `calls`, `measure`), in this process (`position`), over one long
-//! fill (`fill`), by size (`growth`), from outside (`restart`, `latency`, `overload`, `trace`); the
-//! servers as processes (`office`, `process`, `plainly`); what follows from the numbers (`round`,
+//! fill (`fill`), by size (`growth`), from outside (`restart`, `latency`, `streams`, `overload`,
+//! `trace`); the servers as processes (`office`, `process`, `plainly`); what follows from the numbers (`round`,
 //! `series`, `verdict`) and how it is told (`report`, `figures`, `machine`).
 //!
 //! Deliberately absent: any knowledge of the box office beyond its HTTP contract, but for the lookup
@@ -40,6 +40,7 @@ mod round;
 mod rows;
 mod scenes;
 mod series;
+mod streams;
 mod tokens;
 mod trace;
 mod verdict;
@@ -188,6 +189,7 @@ fn measure(plan: &Plan, row: &Row) -> Result<Reading, Fault> {
         "sales" => growth::sales(plan),
         "overload" => overload::measure(plan),
         "trace" => trace::measure(plan),
+        "streams" => streams::measure(plan),
         "postgres" => Ok(Reading {
             measured: String::new(),
             details: Vec::new(),

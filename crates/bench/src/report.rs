@@ -196,7 +196,7 @@ mod tests {
         let text = report().markdown();
         assert!(text.starts_with("- 2 cores\n"), "{text}");
         assert!(text.contains("| 0.80 of the floor | 0.81 (0.80..0.83) | reached |"), "{text}");
-        assert_eq!(text.matches("not measured").count(), 9, "{text}");
+        assert_eq!(text.matches("not measured").count(), 10, "{text}");
         assert!(text.contains("`hold` (3 rounds of 30 s, 2026-05-01):\n\n- The floor"), "{text}");
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Part {
 }
 
 /// All rows.
-pub(crate) const ROWS: [Row; 15] = [
+pub(crate) const ROWS: [Row; 16] = [
     Row {
         name: "hold",
         what: "durable seat hold: token verified, JSON in and out, on disk before the answer",
@@ -87,6 +87,12 @@ pub(crate) const ROWS: [Row; 15] = [
         name: "latency",
         what: "hold latency at half of the full load",
         must: "p99 at most 5 ms or 4 times this disk's fsync p99",
+        part: Part::Table,
+    },
+    Row {
+        name: "streams",
+        what: "`GET /queue/events`: 20,000 open streams while the line moves",
+        must: "16 KiB of memory for each; positions at most 1 s old",
         part: Part::Table,
     },
     Row { name: "line", what: "the line grows", must: "", part: Part::Growth },
