@@ -15,7 +15,7 @@ import { comeBack, keep, learn, placeIn } from "./place.js";
  *   `place` is told whenever something of it may be new; `refused` ends the following: the line
  *   knows no such place and gave no other.
  *
- * @typedef {{performance_id: string, as_of?: number, taken?: string[], free?: string[],
+ * @typedef {{performance_id: string, as_of?: number, since?: number, taken?: string[], free?: string[],
  *   reset?: boolean}} SeatChange
  */
 
@@ -47,7 +47,7 @@ export function follow(sale, listener) {
     if (stopped) return;
     lost = 0;
     learn(sale, seen);
-    over = seen.status === "ended";
+    over = seen.status === "ended" || seen.status === "done";
     listener.place(seen);
   };
 

@@ -715,6 +715,8 @@ async function look() {
   if (outcome.kind === "answer") seen(outcome.body);
 }
 
+/** The batch up to which what is free is known. */
+let known = 0;
 /** Whether what is free is being asked for: never twice at a time. */
 let asking = false;
 
@@ -732,6 +734,7 @@ async function freshen() {
     return;
   }
   const lost = board.apply(free);
+  known = Math.max(known, free.as_of);
   const newer = recent.filter((change) => (change.as_of ?? 0) > free.as_of);
   for (const change of newer) lost.push(...board.change(change));
   recent = newer.filter((change) => change.as_of !== Infinity);
@@ -749,6 +752,9 @@ function changed(change) {
   }
   recent = [...recent, change].slice(-RECENT);
   missing(board.change(change));
+  // What is known is older than what the change begins with: something was missed in between.
+  if ((change.since ?? 0) > known) freshen();
+  known = Math.max(known, change.as_of ?? 0);
   refreshed();
 }
 
@@ -803,6 +809,7 @@ async function start() {
   const board = new Board(drawn.body);
   board.most = performance.seats_per_reservation ?? board.most;
   board.apply(free.body);
+  known = free.body.as_of;
   state.best = Math.min(state.best, board.most);
   state.board = board;
   state.place = place.body;
