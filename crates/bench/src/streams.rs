@@ -22,7 +22,7 @@ use crate::report::Reading;
 use crate::round::count as number;
 use crate::tokens::{Texts, field_after};
 use crate::verdict::{Verdict, at_most, both};
-use crate::{Fault, Plan, fault, tell};
+use crate::{Fault, Plan, fault, plainly, tell};
 
 /// Streams of the row.
 const STREAMS: u32 = 20_000;
@@ -63,9 +63,9 @@ struct Heard {
 /// Measures the row.
 pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
     let wanted = if plan.is_quick { STREAMS_QUICK } else { STREAMS };
-    let open_max = open_files_max().unwrap_or(u32::MAX);
-    let streams = wanted.min(open_max.saturating_sub(DESCRIPTORS_KEPT));
     let office = Office::open(plan)?;
+    let ours = open_files_max().unwrap_or(u32::MAX).saturating_sub(DESCRIPTORS_KEPT);
+    let streams = wanted.min(ours).min(streams_max(&office)?);
     office.schedule(SALE, &HALL, true)?;
     let joined = office.join(SALE, streams + HALL.active_limit)?;
     let tokens = Rc::clone(&joined.waiting);
@@ -105,11 +105,9 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
     let measured_s = plan.measured.as_secs_f64();
     let mut verdict = both(at_most(each(after), BYTES_MAX), at_most(ages.p99, AGE_MAX_S));
     if streams < wanted {
-        verdict = Verdict::Void(format!(
-            "no more than {} files may be open here, so there were {} streams",
-            count(open_max.into()),
-            count(streams.into())
-        ));
+        let streams = count(streams.into());
+        let why = format!("{streams} streams only, for no more files may be open here");
+        verdict = Verdict::Void(why);
     }
     Ok(Reading {
         measured: format!(
@@ -142,6 +140,15 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
         tables: Vec::new(),
         verdict,
     })
+}
+
+/// The streams that the server has room for: fewer where it may not open as many files.
+fn streams_max(office: &Office) -> Result<u32, Fault> {
+    let answer = plainly::ask(office.operators, "GET", "/metrics", None, None)?;
+    let text = String::from_utf8_lossy(answer.body());
+    let max = text.lines().find_map(|line| line.strip_prefix("maepyo_streams_max "));
+    let max = max.and_then(|max| max.trim().parse().ok());
+    max.ok_or_else(|| Fault("it does not say how many streams there may be".to_owned()))
 }
 
 /// The files that this process may have open, as the kernel says it.

@@ -16,9 +16,9 @@ const NUMBERED_PX = 26;
 const PITCH_MAX_PX = 64;
 /** A pointer that moved no more than this has tapped. */
 const TAP_PX = 8;
-/** Margin around the hall, in centimetres, with room for the stage in front. */
-const MARGIN = 250;
-const STAGE = 420;
+/** Margin around the hall, and room for the stage in front, in centimetres; less for a small hall. */
+const MARGIN_MAX = 250;
+const STAGE_MAX = 420;
 
 /**
  * @typedef {{board: import("./board.js").Board, canvas: HTMLCanvasElement, stage: string,
@@ -48,6 +48,9 @@ export class SeatMap {
     this.asked = false;
     this.sharpen = 0;
     this.colours = colours(canvas, board.plan.grades.length);
+    const across = Math.max(board.right - board.left, board.bottom - board.top);
+    this.margin = Math.min(MARGIN_MAX, across * 0.06 + board.pitch);
+    this.front = Math.min(STAGE_MAX, across * 0.12 + board.pitch * 2);
     this.listen();
     this.fit();
   }
@@ -65,8 +68,8 @@ export class SeatMap {
   /** The scale at which the whole hall is seen. */
   least() {
     const { left, right, top, bottom } = this.board;
-    const wide = right - left + 2 * MARGIN;
-    const deep = bottom - Math.min(top, 0) + 2 * MARGIN + STAGE;
+    const wide = right - left + 2 * this.margin;
+    const deep = bottom - Math.min(top, 0) + 2 * this.margin + this.front;
     return Math.min(this.width() / wide, this.height() / deep);
   }
 
@@ -77,7 +80,7 @@ export class SeatMap {
   /** Shows the whole hall. */
   fit() {
     const { left, right, top, bottom } = this.board;
-    const first = Math.min(top, 0) - STAGE;
+    const first = Math.min(top, 0) - this.front;
     this.look({ x: (left + right) / 2, y: (first + bottom) / 2, scale: this.least() });
   }
 
@@ -87,8 +90,8 @@ export class SeatMap {
     const clamp = (/** @type {number} */ n, /** @type {number} */ a, /** @type {number} */ b) =>
       Math.min(Math.max(n, a), b);
     this.view = {
-      x: clamp(x, left - MARGIN, right + MARGIN),
-      y: clamp(y, Math.min(top, 0) - STAGE, bottom + MARGIN),
+      x: clamp(x, left - this.margin, right + this.margin),
+      y: clamp(y, Math.min(top, 0) - this.front, bottom + this.margin),
       scale: clamp(scale, this.least(), this.most()),
     };
     this.ask();
@@ -138,8 +141,8 @@ export class SeatMap {
    * @param {{left: number, right: number, top: number, bottom: number}} extent
    */
   show({ left, right, top, bottom }) {
-    const wide = (right - left + 2 * MARGIN) / this.width();
-    const deep = (bottom - top + 2 * MARGIN) / this.height();
+    const wide = (right - left + 2 * this.margin) / this.width();
+    const deep = (bottom - top + 2 * this.margin) / this.height();
     const scale = Math.max(1 / Math.max(wide, deep), CHOOSABLE_PX / this.board.pitch);
     this.look({ x: (left + right) / 2, y: (top + bottom) / 2, scale });
   }
@@ -304,7 +307,7 @@ export class SeatMap {
     const half = Math.min(Math.max((right - left) * 0.32, 300), 2200);
     const edge = Math.min(top, 250) - 120;
     const y = Math.min(edge, 0) * scale + oy;
-    const high = STAGE * 0.62 * scale;
+    const high = this.front * 0.62 * scale;
     context.fillStyle = this.colours.stage;
     context.beginPath();
     context.roundRect(ox - half * scale, y - high, 2 * half * scale, high, [

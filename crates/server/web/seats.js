@@ -449,11 +449,7 @@ function tray() {
   const sum = money(board.sum(), board.plan.currency);
   show(
     the("tray"),
-    h(
-      "h2",
-      { id: "tray-title", class: chosen.length > 0 ? "heard" : "" },
-      chosen.length > 0 ? w.tray : w.tray_none,
-    ),
+    h("h2", { id: "tray-title", class: "heard" }, w.tray),
     h("ul", { class: "chips" }, chosen.map(chip)),
     button(
       state.busy ? w.holding : chosen.length > 0 ? w.hold(chosen.length, sum) : w.hold_none,

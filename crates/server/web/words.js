@@ -187,7 +187,6 @@ const KO = {
   companion_needs: (place) =>
     `동반자석은 휠체어석(${place})과 함께 선택해야 합니다. 함께 선택했습니다.`,
   tray: "선택한 좌석",
-  tray_none: "좌석을 골라 주세요.",
   /** @param {number} most */
   tray_most: (most) => `한 번에 최대 ${count(most)}석까지 고를 수 있습니다.`,
   /** @param {string} seat */
@@ -415,7 +414,6 @@ const EN = {
   companion_needs: (place) =>
     `A companion's seat goes with its wheelchair place (${place}). Both are chosen.`,
   tray: "Chosen seats",
-  tray_none: "Choose a seat.",
   tray_most: (most) => `At most ${count(most)} seats at a time.`,
   tray_drop: (seat) => `Drop ${seat}`,
   hold: (seats, sum) => `Book ${count(seats)} · ${sum}`,

@@ -81,7 +81,7 @@ pub(super) fn find(hall: &Hall, number: u16) -> Vec<Vec<Stretch>> {
                     first: row_starts + place,
                     len: SeatIndex::after(together.len()).0,
                     at: (number, section_number, row_number, place),
-                    nearest: nearest(together.iter().map(|(_, seat)| *seat)),
+                    nearest: nearest(together),
                 });
             }
             row_starts += SeatIndex::after(row.seats.len()).0;
@@ -118,10 +118,10 @@ fn apart(seat: &Seat, other: &Seat) -> u128 {
 }
 
 /// What no group of these seats can be nearer than: a rectangle around all of them is there.
-fn nearest<'s>(seats: impl Iterator<Item = &'s Seat> + Clone) -> u64 {
+fn nearest(together: &[(u32, &Seat)]) -> u64 {
     let away = |along: fn(&Seat) -> i32| {
-        let least = seats.clone().map(along).min().unwrap_or_default();
-        let most = seats.clone().map(along).max().unwrap_or_default();
+        let all = || together.iter().map(|(_, seat)| along(seat));
+        let (least, most) = (all().min().unwrap_or_default(), all().max().unwrap_or_default());
         // Where it reaches across the middle it is not away from it at all.
         u64::from(0_i32.clamp(least, most).unsigned_abs())
     };

@@ -2,6 +2,8 @@
 //!
 //! A step names buyers, seats and payments by a number that picks among those for whom the deed
 //! makes sense now, and now and then among all, or one that does not exist.
+//!
+//! One idea: from random numbers to a command, once for every kind of command.
 
 use domain::Command;
 use domain::command::{Key, PaymentOutcome, Schedule, Wish};

@@ -49,13 +49,18 @@ pub(super) fn version_of(bytes: &[u8]) -> String {
 impl Document {
     /// A body that is known by its bytes.
     pub(super) fn new(body: Vec<u8>) -> Self {
-        Self::of_version(&version_of(&body), body)
+        Self::strong(&version_of(&body), body, Compression::best())
     }
 
-    /// A body that is the same, byte by byte, whenever it is of this version.
+    /// A body that is the same, byte by byte, whenever it is of this version. It may be megabytes, and
+    /// is waited for.
     pub(super) fn of_version(version: &str, body: Vec<u8>) -> Self {
+        Self::strong(version, body, Compression::default())
+    }
+
+    fn strong(version: &str, body: Vec<u8>, level: Compression) -> Self {
         let etags = [format!("\"{version}\""), format!("\"{version}-gzip\"")];
-        Self::compressed(body, Compression::best(), etags)
+        Self::compressed(body, level, etags)
     }
 
     /// A body that says the same whenever it is of this version, and is good for a moment only.

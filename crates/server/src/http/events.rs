@@ -97,7 +97,7 @@ pub(super) struct MoveBody {
 ///
 /// Each `id` is the `as_of` of its event. Something is written every 15 seconds at least, a comment
 /// where there is nothing to say. A buyer whose stream can be written to is there, without asking: a
-/// device that has vanished from the network is no longer there half a minute later at the latest, and
+/// device that has vanished from the network is no longer there 45 seconds later at the latest, and
 /// then counts as whoever stopped asking. Where there are too many streams it is `overloaded` with the
 /// limit `streams`; ask `GET /queue/status` then.
 #[utoipa::path(

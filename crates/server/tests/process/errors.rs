@@ -50,6 +50,7 @@ async fn a_token_that_is_not_ours_is_refused_everywhere() {
     ];
     let calls = [
         ("GET", "/queue/status"),
+        ("GET", "/queue/events"),
         ("GET", "/reservations/2099-05-01"),
         ("POST", "/queue/token"),
         ("DELETE", "/queue/token"),
@@ -266,7 +267,8 @@ async fn a_path_verb_or_date_that_does_not_exist_is_refused() {
     let mut connection = office.connect();
     let table = [
         ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/web/nothing.js", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("POST", "/queue/token/more", 404, "not_found"),
         ("PUT", "/queue/token", 405, "method_not_allowed"),
         ("POST", "/queue/status", 405, "method_not_allowed"),
@@ -282,6 +284,7 @@ async fn a_path_verb_or_date_that_does_not_exist_is_refused() {
         ("GET", "/reservations/%ff", 400, "malformed_request"),
         ("GET", "/performances/none", 404, "performance_not_found"),
         ("GET", "/performances/none/plan", 404, "performance_not_found"),
+        ("GET", "/performances/none/availability", 404, "performance_not_found"),
         ("GET", "/admin/sales/small", 404, "not_found"),
         ("GET", "/metrics", 404, "not_found"),
     ];

@@ -276,7 +276,9 @@ async fn whoever_chooses_hears_which_seats_change_hands() {
     let (mut choosing, mut waiting) =
         (clocked.follow(&line[1]).await, clocked.follow(&line[2]).await);
     clocked.second();
-    (choosing.hear(), waiting.hear());
+    for stream in [&mut choosing, &mut waiting] {
+        stream.hear();
+    }
     let id = clocked.office.hold(&line[0], "C7").await;
     clocked.office.get("/queue/status", token(&line[0])).await.is(200);
     clocked.second();
