@@ -296,5 +296,9 @@ fn guard_something(tree: &Tree) -> Vec<Breach> {
             breaches.push(Breach { place: wall.name.to_owned(), what });
         }
     }
+    if !tree.has(pages::CALLER) {
+        let what = format!("{} is gone, around which walls stand", pages::CALLER);
+        breaches.push(Breach { place: pages::CALLER.to_owned(), what });
+    }
     breaches
 }

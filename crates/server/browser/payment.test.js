@@ -63,7 +63,7 @@ async function paidOnce(office) {
 }
 
 test("a hold that runs out on the page is told, and the seats are free again", async () => {
-  await atPayment({ hold_ttl: 3 }, async ({ page }) => {
+  await atPayment({ hold_ttl: 6 }, async ({ page }) => {
     await page.getByRole("heading", { name: reads.over }).waitFor();
     await main(page).getByText("좌석이 반환되었습니다. 결제된 금액은 없습니다.").first().waitFor();
     await axeFindsNothing(page, "a hold that ran out");

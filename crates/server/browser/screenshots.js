@@ -37,9 +37,12 @@ try {
         language,
         seat: `A${seat}`,
         at: async (where) => {
+          // paces: the browser's own mark of a tap fades, and nobody tells when.
+          await page.waitForTimeout(400);
           await page.screenshot({
             path: join(target, `${where}-${screen}-${scheme}.png`),
-            fullPage: where !== "seats-map",
+            // What sticks to the lower edge of the hall belongs to a screen, not into the middle.
+            fullPage: !where.startsWith("seats"),
             animations: "disabled",
           });
         },

@@ -1,5 +1,7 @@
 // Choosing seats: on the map, in the list, or by letting the box office choose the best. All three lead to the
 // same tray and the same call. What others take meanwhile is seen as it happens.
+//
+// One idea: one page, whose three ways change one state.
 
 import { after, availability, hold, jittered, leave, newKey, performances, plan } from "./api.js";
 import { Board } from "./board.js";

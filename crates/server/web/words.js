@@ -1,6 +1,8 @@
 // What the pages say, in Korean and in English, and how they write money, dates and stretches of time.
 // Sentences with a figure in them are functions. What the box office itself says (`message`, `detail`)
 // comes from it in the same language.
+//
+// One idea: two lists of the same words; whoever changes one sees the other.
 
 /** @typedef {"ko" | "en"} Language */
 

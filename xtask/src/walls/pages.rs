@@ -11,7 +11,7 @@ use crate::walls::words::has_word;
 const PAGES: &str = "crates/server/web/";
 
 /// The one module that calls the server.
-const CALLER: &str = "crates/server/web/api.js";
+pub(super) const CALLER: &str = "crates/server/web/api.js";
 
 /// A name, not a place: nobody is asked for it.
 const SVG: &str = "http://www.w3.org/2000/svg";
