@@ -105,6 +105,13 @@ function tab() {
   return calls ? w.tab_turn : `${w.seats_title} – ${w.brand}`;
 }
 
+/** Until it is looked at, the tab says that the turn has come. */
+function title() {
+  const w = words();
+  const unseen = document.visibilityState !== "visible" && state.place?.status === "admitted";
+  document.title = unseen ? w.tab_turn : `${w.seats_title} – ${w.brand}`;
+}
+
 function head() {
   const w = words();
   const { performance, siblings } = state;
