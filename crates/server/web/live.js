@@ -61,10 +61,6 @@ export function follow(sale, listener) {
   // A stream of a lost network stays silent for long before it ends.
   addEventListener("offline", () => stream.abort());
 
-  // What the browser knows at once, a silent stream would show much later.
-  const cut = () => stream.abort();
-  addEventListener("offline", cut);
-
   const pause = (/** @type {number} */ ms) =>
     Promise.race([after(ms), new Promise((done) => (wake = () => done(undefined)))]);
 
@@ -145,7 +141,6 @@ export function follow(sale, listener) {
   run();
   return () => {
     stopped = true;
-    removeEventListener("offline", cut);
     stream.abort();
     wake();
   };

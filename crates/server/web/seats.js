@@ -105,13 +105,6 @@ function tab() {
   return calls ? w.tab_turn : `${w.seats_title} – ${w.brand}`;
 }
 
-/** Until it is looked at, the tab says that the turn has come. */
-function title() {
-  const w = words();
-  const unseen = document.visibilityState !== "visible" && state.place?.status === "admitted";
-  document.title = unseen ? w.tab_turn : `${w.seats_title} – ${w.brand}`;
-}
-
 function head() {
   const w = words();
   const { performance, siblings } = state;
@@ -760,7 +753,9 @@ function changed(change) {
     return;
   }
   recent = [...recent, change].slice(-RECENT);
-  missing(board.change(change));
+  const lost = board.change(change);
+  // Seats that are just being taken may be one's own: the answer says whose they are.
+  if (!state.busy) missing(lost);
   // What is known is older than what the change begins with: something was missed in between.
   if ((change.since ?? 0) > known) freshen();
   known = Math.max(known, change.as_of ?? 0);
