@@ -171,9 +171,11 @@ impl Server {
     /// A fresh database: copied, if there is one to copy.
     fn make(&self) -> Result<(), String> {
         let version = self.programs.parent().and_then(Path::file_name).unwrap_or_default();
-        let kept = self.setup.cache.as_ref().map(|cache| {
-            cache.join(format!("postgresql-{}-fresh", version.to_string_lossy()))
-        });
+        let kept = self
+            .setup
+            .cache
+            .as_ref()
+            .map(|cache| cache.join(format!("postgresql-{}-fresh", version.to_string_lossy())));
         if let Some(kept) = &kept
             && kept.exists()
         {

@@ -152,7 +152,7 @@ enum LedgerCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ServeOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 
     /// Where buyers reach it.
     #[arg(long, env = "MAEPYO_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -276,7 +276,7 @@ pub(crate) struct ServeOptions {
 #[derive(Debug, Args)]
 pub(crate) struct ShowOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 
     /// Only this sale.
     #[arg(long, value_name = "ID", value_parser = parse_sale)]
@@ -291,14 +291,14 @@ pub(crate) struct ShowOptions {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 }
 
 /// Which ledger.
 #[derive(Debug, Args)]
 pub(crate) struct LedgerOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 }
 
 /// Where everything is kept.
@@ -313,6 +313,20 @@ pub(crate) struct DataDir {
         default_value = "maepyo-data"
     )]
     dir: PathBuf,
+}
+
+impl DataDir {
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        Path::new(&self.dir).join(name)
+    }
+}
+
+/// Where the history is kept, and what lies beside it.
+#[derive(Debug, Args)]
+pub(crate) struct StorePlace {
+    #[command(flatten)]
+    data: DataDir,
 
     /// Where the history is kept instead of in that directory, which then has only the keys and the
     /// ledger: postgres://USER@HOST:PORT/DATABASE.
@@ -338,20 +352,22 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
-impl DataDir {
+impl StorePlace {
     /// Where the history is, as the store names it.
     pub(crate) fn location(&self) -> Result<String, Stop> {
         if let Some(StoreUrl(url)) = &self.store {
-            let is_known = ["postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind));
+            let is_known =
+                ["postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind));
             // Not shown: what is mistyped may have a password in it all the same.
             return is_known.then(|| url.clone()).ok_or_else(|| {
                 Stop::wrong("--store names a database: postgres://USER@HOST:PORT/DATABASE.")
             });
         }
-        let dir = self.dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains("://"));
-        dir.map(|dir| format!("sqlite:{dir}")).ok_or_else(|| {
-            Stop::wrong(format!("--data names a directory; {:?} cannot be one.", self.dir))
-        })
+        let dir = &self.data.dir;
+        let place = dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains("://"));
+        place
+            .map(|place| format!("sqlite:{place}"))
+            .ok_or_else(|| Stop::wrong(format!("--data names a directory; {dir:?} cannot be one.")))
     }
 
     /// Whether other nodes may write the same history.
@@ -368,13 +384,14 @@ impl DataDir {
 
     /// Makes the directory, where the store has not made it.
     pub(crate) fn make(&self) -> Result<(), Stop> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
-        made.map_err(|error| Stop::failed(format!("{}: {error}.", self.dir.display())))
+        let dir = &self.data.dir;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| Stop::failed(format!("{}: {error}.", dir.display())))
     }
 
     /// A file beside the journal.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        Path::new(&self.dir).join(name)
+        self.data.file(name)
     }
 }
 
@@ -536,7 +553,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_a_place_for_the_store() {
-        let data = |dir: &str| DataDir { dir: dir.into(), store: None };
+        let data = |dir: &str| StorePlace { data: DataDir { dir: dir.into() }, store: None };
         assert_eq!(data("maepyo-data").location().unwrap(), "sqlite:maepyo-data");
         assert_eq!(data("memory:").location().unwrap(), "sqlite:memory:");
         assert!(data("").location().is_err());
@@ -552,7 +569,8 @@ mod tests {
             panic!("another command");
         };
         assert_eq!(options.data.location().unwrap(), "postgres://ann:secret@db/maepyo");
-        let mistyped = DataDir { store: Some(StoreUrl("postgre://a:secret@db".into())), ..options.data };
+        let mistyped =
+            StorePlace { store: Some(StoreUrl("postgre://a:secret@db".into())), ..options.data };
         assert!(!format!("{:?}", mistyped.location().unwrap_err()).contains("secret"));
     }
 }

@@ -23,7 +23,7 @@ use serde::Serialize;
 use store::codec::Cause;
 use store::{Journal, StreamId};
 
-use crate::config::{DataDir, ShowOptions, Stop, VerifyOptions, say_out};
+use crate::config::{ShowOptions, Stop, StorePlace, VerifyOptions, say_out};
 use crate::http::Utc;
 use crate::ids::ShortId;
 use told::{Teller, Told};
@@ -79,7 +79,10 @@ pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Stop> {
 }
 
 /// Opens the journal to be read, also beside a box office that writes it.
-pub(crate) fn open(data: &DataDir, accept_shorter_history: bool) -> Result<Arc<dyn Journal>, Stop> {
+pub(crate) fn open(
+    data: &StorePlace,
+    accept_shorter_history: bool,
+) -> Result<Arc<dyn Journal>, Stop> {
     let mut options = data.store_options()?;
     options.accept_shorter_history = accept_shorter_history;
     store::open_read_only(&data.location()?, options).map_err(Stop::failed)

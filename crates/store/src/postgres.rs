@@ -1,7 +1,7 @@
 //! The journal in PostgreSQL: for one node or for several, which are all alike.
 //!
 //! Who comes first in a stream is decided by the database: a batch comes in only behind the very batch
-//! it was made for ([`append`]). There is no leader, no lease and no lock that outlives a statement,
+//! it was made for ([`append`]), and that all come first now and then by a pause ([`turns`]). There is no leader, no lease and no lock that outlives a statement,
 //! and nothing but plain SQL: no advisory locks, triggers, extensions or notifications.
 //!
 //! **What is noticed.** Every batch is checked when it is read ([`crate::chain`]). Every new connection
@@ -27,6 +27,7 @@ mod history;
 mod pool;
 mod schema;
 mod snapshots;
+mod turns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +39,8 @@ pub(crate) use address::is_address;
 use calls::Calls;
 use connection::Connection;
 use pool::Pool;
+use tokio::time::Instant;
+use turns::Turns;
 
 const READ_SYNC: &str = "
 -- read_sync
@@ -69,6 +72,7 @@ pub(crate) struct PostgresJournal {
     access: Access,
     epoch: Epoch,
     sync_count: AtomicU64,
+    turns: Turns,
     pool: Pool,
     /// After the connections, which it runs.
     calls: Calls,
@@ -93,7 +97,8 @@ impl PostgresJournal {
             .await
         })?;
         pool.belongs_to(epoch);
-        Ok(Self { access, epoch, sync_count: AtomicU64::new(0), pool, calls })
+        let (sync_count, turns) = (AtomicU64::new(0), Turns::default());
+        Ok(Self { access, epoch, sync_count, turns, pool, calls })
     }
 
     /// Asks, and waits for the answer.
@@ -123,14 +128,13 @@ async fn warn_of_no_sync(connection: &Connection) -> Result<(), StoreError> {
 async fn move_heartbeat(connection: &Connection, at_ms: i64) -> Result<bool, StoreError> {
     let statement = connection.prepared(MOVE_HEARTBEAT).await?;
     connection.take_doubt();
-    let moved = connection
-        .client()
-        .execute(&statement, &[&at_ms, &append::AHEAD_MAX_MS])
-        .await
-        .map_err(|error| match failure::constraint(&error) {
-            Some("journal_meta_heartbeat_is_not_ahead") => append::ahead(),
-            Some(_) | None => failure::of(&error),
-        })?;
+    let moved =
+        connection.client().execute(&statement, &[&at_ms, &append::AHEAD_MAX_MS]).await.map_err(
+            |error| match failure::constraint(&error) {
+                Some("journal_meta_heartbeat_is_not_ahead") => append::ahead(),
+                Some(_) | None => failure::of(&error),
+            },
+        )?;
     if connection.take_doubt() {
         connection.confirm().await?;
     }
@@ -150,8 +154,16 @@ impl Journal for PostgresJournal {
         }
         let checksums: Vec<Checksum> =
             appends.iter().map(|append| Checksum::of(append.stream, &append.batch)).collect();
-        let answers = self
-            .ask(async |connection| append::append(connection, appends, &checksums).await)?;
+        let pause = self.turns.pause(appends);
+        let (answers, took) = self.ask(async |connection| {
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+            let began = Instant::now();
+            let answers = append::append(connection, appends, &checksums).await?;
+            Ok((answers, began.elapsed()))
+        })?;
+        self.turns.went(appends, &answers, took);
         for (Append { stream, batch }, answer) in appends.iter().zip(&answers) {
             match answer {
                 Appended::Appended | Appended::AlreadyThere => {
@@ -173,9 +185,8 @@ impl Journal for PostgresJournal {
         limit_bytes: usize,
     ) -> Result<Vec<Batch>, StoreError> {
         chain::check_stream(stream)?;
-        let batches = self.ask(async |connection| {
-            history::read(connection, stream, after, limit_bytes).await
-        })?;
+        let batches = self
+            .ask(async |connection| history::read(connection, stream, after, limit_bytes).await)?;
         if let Some(last) = batches.last() {
             self.pool.knows(stream, last.head());
         }

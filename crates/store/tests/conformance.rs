@@ -37,12 +37,15 @@ fn the_journal_in_memory_conforms() {
 fn the_journal_in_sqlite_conforms() {
     let dirs = tempfile::tempdir().unwrap();
     let opened = Mutex::new(0);
-    conforms(&|| {
-        let mut opened = opened.lock().unwrap();
-        *opened += 1;
-        let dir = dirs.path().join(opened.to_string());
-        store::open(dir.to_str().unwrap(), options()).unwrap()
-    }, &GIVEN);
+    conforms(
+        &|| {
+            let mut opened = opened.lock().unwrap();
+            *opened += 1;
+            let dir = dirs.path().join(opened.to_string());
+            store::open(dir.to_str().unwrap(), options()).unwrap()
+        },
+        &GIVEN,
+    );
 }
 
 #[test]
@@ -71,7 +74,9 @@ fn a_location_names_the_backend() {
     let reader = store::open_read_only(path, options()).unwrap();
     assert_eq!(reader.heads().unwrap(), [(ONE, batches[1].head())]);
 
-    for location in ["", "sqlite:", "mysql://ann:geheim@localhost/maepyo", "postgres://ann:geheim@:x/"] {
+    for location in
+        ["", "sqlite:", "mysql://ann:geheim@localhost/maepyo", "postgres://ann:geheim@:x/"]
+    {
         let refused =
             [store::open(location, options()), store::open_read_only(location, options())];
         for refused in refused {
@@ -90,7 +95,8 @@ fn options() -> Options {
 /// A server that need not survive a loss of power.
 fn postgres() -> Server {
     let cache = Some(env!("CARGO_TARGET_TMPDIR").into());
-    Server::start(Setup { cache, settings: vec!["fsync=off".to_owned()], ..Setup::default() }).unwrap()
+    Server::start(Setup { cache, settings: vec!["fsync=off".to_owned()], ..Setup::default() })
+        .unwrap()
 }
 
 /// The suite. `new` opens an empty journal, whose clock says something in `now`.

@@ -7,14 +7,12 @@
     reason = "a clock in milliseconds fits"
 )]
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use pgserver::{Server, Setup};
-use store::{
-    Append, Appended, Batch, BatchId, Head, Journal, Options, StoreError, StreamId,
-};
+use store::{Append, Appended, Batch, BatchId, Head, Journal, Options, StoreError, StreamId};
 
 const ONE: StreamId = StreamId(1);
 const SCHEMA: &str = "journal";
@@ -65,7 +63,7 @@ fn a_reader_reads_and_makes_nothing() {
     journal.save_snapshot(ONE, first.head(), &|to| to.write_all(b"state")).unwrap();
     let reader = store::open_read_only(&url, options()).unwrap();
     assert_eq!(reader.epoch(), journal.epoch());
-    assert_eq!(reader.read(ONE, Head::EMPTY, 1).unwrap(), [first.clone()]);
+    assert_eq!(reader.read(ONE, Head::EMPTY, 1).unwrap(), std::slice::from_ref(&first));
     assert_eq!(reader.load_snapshot(ONE).unwrap().unwrap().1, b"state");
     let next = Append { stream: ONE, batch: after(Some(&first), b"next") };
     assert_eq!(reader.append(&[next]), Err(StoreError::ReadOnly));
@@ -128,8 +126,10 @@ fn a_commit_that_may_not_be_on_the_standby_is_confirmed_by_a_later_one() {
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&first)]));
         let waiting = format!("{OURS} AND wait_event = 'SyncRep'");
-        let cancel =
-            format!("SELECT query FROM pg_stat_activity WHERE {waiting} AND pg_cancel_backend(pid)");
+        let cancel = format!(
+            "WITH waiting AS MATERIALIZED (SELECT * FROM pg_stat_activity WHERE {waiting})
+            SELECT query FROM waiting WHERE pg_cancel_backend(pid)"
+        );
         let first_wait = until(|| Some(server.run("public", &cancel)).filter(|q| !q.is_empty()));
         assert!(first_wait.contains("append_first"), "{first_wait}");
         // It is not answered: it waits for another commit now.
@@ -179,8 +179,10 @@ fn two_nodes_share_a_stream_evenly_enough() {
     const BATCHES: u64 = 400;
     let server = server(&[]);
     let url = server.make_schema(SCHEMA);
+    let begin = Barrier::new(2);
     let compete = |node: u128| {
         let journal = store::open(&url, options()).unwrap();
+        begin.wait();
         let (mut head, mut won) = (Head::EMPTY, 0_u64);
         while head.number < BATCHES {
             let number = head.number + 1;
@@ -201,13 +203,18 @@ fn two_nodes_share_a_stream_evenly_enough() {
         won
     };
     let won: Vec<u64> = thread::scope(|scope| {
-        let nodes = [1, 2].map(|node| scope.spawn(move || compete(node)));
+        let nodes = [1, 2].map(|node| {
+            scope.spawn({
+                let compete = &compete;
+                move || compete(node)
+            })
+        });
         nodes.into_iter().map(|node| node.join().unwrap()).collect()
     });
     let journal = store::open(&url, options()).unwrap();
     let batches = journal.read(ONE, Head::EMPTY, usize::MAX).unwrap();
     assert_eq!(batches.len() as u64, won.iter().sum::<u64>(), "each that won is there");
-    assert!(won.iter().all(|won| *won >= BATCHES / 8), "{won:?}");
+    assert!(won.iter().all(|won| *won >= BATCHES / 4), "{won:?}");
 }
 
 /// Several streams at a time, in other orders: nobody waits for the other in a circle.
@@ -373,7 +380,8 @@ fn a_long_snapshot_is_kept_in_pieces_and_a_damaged_one_passed_over() {
         batches.push(after(batches.last(), &[number]));
         append(&*journal, &batches[usize::from(number)]);
     }
-    let state = |length: usize| -> Vec<u8> { (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect() };
+    let state =
+        |length: usize| -> Vec<u8> { (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect() };
     let long = state(5 << 19);
     for (batch, state) in batches.iter().zip([&long, &long, &long, &state(3 << 20)]) {
         let save = journal.save_snapshot(ONE, batch.head(), &|to| to.write_all(state));

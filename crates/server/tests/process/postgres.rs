@@ -125,7 +125,8 @@ async fn two_nodes_sell_the_same_seats() {
     assert_eq!(won, 1);
 
     // Both at once describe a sale: each is there, on each.
-    let (first, second) = (small_sale("x-1", "A", 2, &json!({})), small_sale("y-1", "A", 2, &json!({})));
+    let (first, second) =
+        (small_sale("x-1", "A", 2, &json!({})), small_sale("y-1", "A", 2, &json!({})));
     tokio::join!(one.schedule("x", &first), two.schedule("y", &second));
     for office in [&one, &two] {
         until("three sales to be known", async || {

@@ -80,7 +80,6 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused_without_showing_it() {
         for location in [
-            "postgres://ann:geh?eim@db/maepyo",
             "postgres://ann:geheim@db:geheim/maepyo",
             "postgres://ann:geheim@db/maepyo?sslmode=geheim",
             "postgres://ann:geheim@db/maepyo?geheim=1",

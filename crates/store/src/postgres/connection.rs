@@ -67,8 +67,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, and makes sure that a commit here means what the journal promises.
     pub(super) async fn open(config: &Config, access: Access) -> Result<Self, StoreError> {
-        let (client, driven) =
-            config.connect(NoTls).await.map_err(|error| failure::of(&error))?;
+        let (client, driven) = config.connect(NoTls).await.map_err(|error| failure::of(&error))?;
         let doubt = Arc::<AtomicBool>::default();
         tokio::spawn(drive(driven, Arc::clone(&doubt)));
         let connection = Self { client, statements: Mutex::default(), doubt };

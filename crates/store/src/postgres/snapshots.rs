@@ -248,10 +248,7 @@ impl Listed {
         let length: i64 = value(row, 3)?;
         Ok(Self {
             save: value(row, 0)?,
-            head: Head {
-                number: number.cast_unsigned(),
-                id: BatchId(u128::from_be_bytes(id)),
-            },
+            head: Head { number: number.cast_unsigned(), id: BatchId(u128::from_be_bytes(id)) },
             length: length.cast_unsigned(),
             digest: value(row, 4)?,
         })
@@ -266,9 +263,8 @@ fn read(
 ) -> Result<Result<Vec<u8>, &'static str>, StoreError> {
     let (mut bytes, mut digest, mut place) = (Vec::new(), Sha256::new(), 0_i32);
     loop {
-        let piece = journal.ask(async |connection| {
-            piece(connection, stream, listed.save, place).await
-        })?;
+        let piece =
+            journal.ask(async |connection| piece(connection, stream, listed.save, place).await)?;
         let Some(piece) = piece else { break };
         digest.update(&piece);
         bytes.extend_from_slice(&piece);
