@@ -154,13 +154,14 @@ impl Journal for PostgresJournal {
         }
         let checksums: Vec<Checksum> =
             appends.iter().map(|append| Checksum::of(append.stream, &append.batch)).collect();
+        let expects_others = self.turns.expects_others(appends);
         let pause = self.turns.pause(appends);
         let (answers, took) = self.ask(async |connection| {
             if let Some(pause) = pause {
                 tokio::time::sleep(pause).await;
             }
             let began = Instant::now();
-            let answers = append::append(connection, appends, &checksums).await?;
+            let answers = append::append(connection, appends, &checksums, expects_others).await?;
             Ok((answers, began.elapsed()))
         })?;
         self.turns.went(appends, &answers, took);

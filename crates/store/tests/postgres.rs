@@ -214,7 +214,7 @@ fn two_nodes_share_a_stream_evenly_enough() {
     let journal = store::open(&url, options()).unwrap();
     let batches = journal.read(ONE, Head::EMPTY, usize::MAX).unwrap();
     assert_eq!(batches.len() as u64, won.iter().sum::<u64>(), "each that won is there");
-    assert!(won.iter().all(|won| *won >= BATCHES / 4), "{won:?}");
+    assert!(won.iter().all(|won| *won >= BATCHES / 8), "{won:?}");
 }
 
 /// Several streams at a time, in other orders: nobody waits for the other in a circle.

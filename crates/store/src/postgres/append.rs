@@ -9,6 +9,7 @@
 //! instead. A batch from before the one it follows, or from too far ahead of the database's clock,
 //! fails by a constraint, and everything sent with it is undone.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -17,7 +18,7 @@ use tokio_postgres::{Error, Statement};
 
 use super::connection::Connection;
 use super::{failure, history};
-use crate::chain::{self, Checksum, Fit};
+use crate::chain::{self, Checksum, Fit, Tail};
 use crate::{Append, Appended, BatchId, Head, StoreError};
 
 /// How far an `at` may lie ahead of the database's clock.
@@ -78,17 +79,40 @@ SELECT stream, $2::bigint, $3::bytea, $4::bytea, $5::bigint, $6::bytea, $7::byte
 FROM moved
 ";
 
-/// Appends, and answers for each in their order.
+/// Appends, and answers for each in their order. Where others are expected to come first, it is looked
+/// at the ends of the streams in the same breath: whoever came second then knows it as soon as the first
+/// one does, and is not late for the next turn too.
 pub(super) async fn append(
     connection: &Connection,
     appends: &[Append],
     checksums: &[Checksum],
+    expects_others: bool,
 ) -> Result<Vec<Appended>, StoreError> {
     connection.take_doubt();
-    let moved = write(connection, appends, checksums).await?;
+    // Now, so that nothing has to be waited for between one question and the next.
+    connection.prepared(APPEND_FIRST).await?;
+    connection.prepared(APPEND_NEXT).await?;
+    let (moved, ends) = if expects_others {
+        tokio::join!(
+            biased;
+            write(connection, appends, checksums),
+            history::ends(connection, appends.iter().map(|append| append.stream)),
+        )
+    } else {
+        (write(connection, appends, checksums).await, Ok(BTreeMap::new()))
+    };
+    let (moved, ends) = (moved?, ends?);
     let mut answers = Vec::with_capacity(appends.len());
     for (append, moved) in appends.iter().zip(moved) {
-        answers.push(if moved { Appended::Appended } else { look(connection, append).await? });
+        answers.push(if moved {
+            Appended::Appended
+        } else {
+            let end = match ends.get(&append.stream) {
+                Some(end) => *end,
+                None => history::end(connection, append.stream).await?,
+            };
+            look(connection, append, end).await?
+        });
     }
     if connection.take_doubt() || answers.contains(&Appended::AlreadyThere) {
         connection.confirm().await?;
@@ -193,9 +217,8 @@ async fn in_one_go(mut sent: Vec<Sent<'_>>) -> Vec<Result<u64, Error>> {
 }
 
 /// The answer for a batch that did not come in.
-async fn look(connection: &Connection, append: &Append) -> Result<Appended, StoreError> {
+async fn look(connection: &Connection, append: &Append, end: Tail) -> Result<Appended, StoreError> {
     let Append { stream, batch } = append;
-    let end = history::end(connection, *stream).await?;
     match end.fit(append)? {
         Fit::Taken => {
             let stored = history::batch_at(connection, *stream, batch.number).await?;

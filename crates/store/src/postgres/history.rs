@@ -1,5 +1,7 @@
 //! What the database says: batches, heads, the heartbeat, its clock. Reading only.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::Row;
 
 use super::connection::{Connection, value};
@@ -57,6 +59,13 @@ const READ_HEAD: &str = "
 SELECT number, id, at_ms
 FROM journal_stream
 WHERE stream = $1::integer
+";
+
+const READ_ENDS: &str = "
+-- read_ends
+SELECT number, id, at_ms, stream
+FROM journal_stream
+WHERE stream = ANY ($1::integer[])
 ";
 
 const LIST_HEADS: &str = "
@@ -157,6 +166,20 @@ pub(super) async fn batch_at(
 pub(super) async fn end(connection: &Connection, stream: StreamId) -> Result<Tail, StoreError> {
     let row = connection.row(READ_HEAD, &[&stream.0.cast_signed()]).await?;
     row.map_or(Ok(Tail::EMPTY), |row| tail(&row))
+}
+
+/// The ends of some streams, of those that have one.
+pub(super) async fn ends(
+    connection: &Connection,
+    streams: impl Iterator<Item = StreamId>,
+) -> Result<BTreeMap<StreamId, Tail>, StoreError> {
+    let streams: Vec<i32> = streams.map(|stream| stream.0.cast_signed()).collect();
+    let rows = connection.rows(READ_ENDS, &[&streams]).await?;
+    let end = |row: &Row| {
+        let stream: i32 = value(row, 3)?;
+        Ok((StreamId(stream.cast_unsigned()), tail(row)?))
+    };
+    rows.iter().map(end).collect()
 }
 
 pub(super) async fn heads(connection: &Connection) -> Result<Vec<(StreamId, Head)>, StoreError> {

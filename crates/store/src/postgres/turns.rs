@@ -1,9 +1,10 @@
 //! That nobody starves who appends to a stream that others append to as well.
 //!
 //! Whoever came second must read what came first and make their batch anew, and by then the first one's
-//! next batch is there already: left alone, one node would win nearly always. So a node that hears of
-//! others, and then comes first twice in a row, lets one append's time pass before its next. That is
-//! no agreement and needs none: at worst it costs a pause.
+//! next batch is there already: left alone, one node would win always (measured: 400 of 400), and would
+//! never hear of the other. So a node that hears of others, and then comes first twice in a row, lets one
+//! append's time pass before its next; and one that does not, after so many in a row that it costs
+//! nothing. That is no agreement and needs none: at worst it is a pause.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -13,16 +14,18 @@ use crate::{Append, Appended, StreamId};
 
 /// So many appends after a conflict, others are no longer thought to be there.
 const OTHERS_FOR: u32 = 64;
-/// How often in a row one comes first before it pauses.
+/// How often in a row one comes first before it pauses, among others.
 const IN_A_ROW: u32 = 2;
+/// And when no others are known of.
+const IN_A_ROW_ALONE: u32 = 32;
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// How it went of late, by stream; those without others are not in it.
+/// How it went of late, by stream.
 #[derive(Debug, Default)]
 pub(super) struct Turns(Mutex<BTreeMap<StreamId, Turn>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Turn {
     /// For how many more appends others are thought to be there.
     others_for: u32,
@@ -30,14 +33,29 @@ struct Turn {
     took: Duration,
 }
 
+impl Turn {
+    /// How often in a row it may come first.
+    fn most(&self) -> u32 {
+        if self.others_for > 0 { IN_A_ROW } else { IN_A_ROW_ALONE }
+    }
+}
+
 impl Turns {
+    /// Whether others are thought to append to one of these streams.
+    pub(super) fn expects_others(&self, appends: &[Append]) -> bool {
+        let turns = self.turns();
+        let has_others =
+            |append: &Append| turns.get(&append.stream).is_some_and(|turn| turn.others_for > 0);
+        appends.iter().any(has_others)
+    }
+
     /// How long to wait before these are sent.
     pub(super) fn pause(&self, appends: &[Append]) -> Option<Duration> {
         let mut turns = self.turns();
         let mut longest = None;
         for append in appends {
             if let Some(turn) = turns.get_mut(&append.stream)
-                && turn.in_a_row >= IN_A_ROW
+                && turn.in_a_row >= turn.most()
             {
                 turn.in_a_row = 0;
                 longest = longest.max(Some(turn.took.min(PAUSE_MAX)));
@@ -55,14 +73,10 @@ impl Turns {
                     turns.insert(*stream, Turn { others_for: OTHERS_FOR, in_a_row: 0, took });
                 }
                 Appended::Appended | Appended::AlreadyThere => {
-                    if let Some(turn) = turns.get_mut(stream) {
-                        turn.others_for -= 1;
-                        turn.in_a_row += 1;
-                        turn.took = took;
-                        if turn.others_for == 0 {
-                            turns.remove(stream);
-                        }
-                    }
+                    let turn = turns.entry(*stream).or_default();
+                    turn.others_for = turn.others_for.saturating_sub(1);
+                    turn.in_a_row += 1;
+                    turn.took = took;
                 }
             }
         }
@@ -95,7 +109,9 @@ mod tests {
         turns.went(&one, &won, TOOK);
         turns.went(&one, &won, TOOK);
         assert_eq!(turns.pause(&one), None, "alone");
+        assert!(!turns.expects_others(&one));
         turns.went(&one, &lost, TOOK);
+        assert!(turns.expects_others(&one));
         assert_eq!(turns.pause(&one), None);
         turns.went(&one, &won, TOOK);
         assert_eq!(turns.pause(&one), None, "once");
@@ -117,6 +133,13 @@ mod tests {
         for _ in 0..OTHERS_FOR {
             turns.went(&one, &[Appended::Appended], Duration::from_secs(5));
         }
-        assert_eq!(turns.pause(&one), None);
+        assert_eq!(turns.pause(&one), Some(PAUSE_MAX));
+        for _ in 1..IN_A_ROW_ALONE {
+            turns.went(&one, &[Appended::Appended], TOOK);
+            assert_eq!(turns.pause(&one), None);
+        }
+        turns.went(&one, &[Appended::Appended], TOOK);
+        assert_eq!(turns.pause(&one), Some(TOOK), "in case there is somebody");
+        assert!(!turns.expects_others(&one));
     }
 }
