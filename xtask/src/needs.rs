@@ -110,6 +110,14 @@ pub(crate) const KOREAN_FONT: Need = Need {
     otherwise: "Install Debian's packages `fontconfig` and `fonts-noto-cjk`.",
 };
 
+/// What the tests keep journals in. Its programs are not on the path.
+pub(crate) const POSTGRESQL: Need = Need {
+    name: "postgresql",
+    probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
+    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]],
+    otherwise: "Install Debian's package `postgresql`.",
+};
+
 const APT_UPDATE: &[&str] = &["apt-get", "update"];
 
 impl Need {

@@ -87,7 +87,7 @@ pub(crate) const ALL: [Step; 8] = [
         name: "test",
         about: "every test, openapi.json's too",
         is_gate: false,
-        needs: &[needs::STRACE, needs::FAKETIME, needs::UTIL_LINUX],
+        needs: &[needs::STRACE, needs::FAKETIME, needs::UTIL_LINUX, needs::POSTGRESQL],
         run: |tally| {
             // All of them run even when one fails: a person then mends all in one go.
             let words = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];

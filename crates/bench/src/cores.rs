@@ -37,13 +37,23 @@ impl Cores {
 
     /// A command that runs a program as a server, on the server's core.
     pub(crate) fn server(self, program: &std::path::Path) -> Command {
-        match self {
-            Self::Apart { server, .. } => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &server.to_string()]).arg(program);
+        match self.server_words().split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
                 command
             }
-            Self::Shared => Command::new(program),
+            None => Command::new(program),
+        }
+    }
+
+    /// What stands before a program that is to run on the server's core.
+    pub(crate) fn server_words(self) -> Vec<String> {
+        match self {
+            Self::Apart { server, .. } => {
+                vec!["taskset".to_owned(), "-c".to_owned(), server.to_string()]
+            }
+            Self::Shared => Vec::new(),
         }
     }
 

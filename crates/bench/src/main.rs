@@ -8,8 +8,9 @@
 //!
 //! In reading order: every row (`rows`); what is measured of them, by rounds of box office and floor
 //! in turns (`compare`, `scenes`, `calls`, `measure`), in this process (`position`), over one long
-//! fill (`fill`), by size (`growth`), from outside (`restart`, `latency`, `streams`, `overload`,
-//! `trace`); the servers as processes (`office`, `process`, `plainly`); what follows from the numbers (`round`,
+//! fill (`fill`), by size (`growth`), with another journal (`journals`), from outside (`restart`,
+//! `latency`, `streams`, `overload`, `trace`); the servers as processes (`office`, `process`,
+//! `plainly`); what follows from the numbers (`round`,
 //! `series`, `verdict`) and how it is told (`report`, `figures`, `machine`).
 //!
 //! Deliberately absent: any knowledge of the box office beyond its HTTP contract, but for the lookup
@@ -25,6 +26,7 @@ mod figures;
 mod fill;
 mod growth;
 mod hall;
+mod journals;
 mod latency;
 mod machine;
 mod measure;
@@ -83,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) measured: Duration,
     /// What goes before it.
     pub(crate) warm_up: Duration,
+    /// The address of the store, where it is not in the directory.
+    pub(crate) store: Option<String>,
     /// Connections of the measured calls.
     pub(crate) connections: usize,
     /// Whether it is only to see that it works: less of everything.
@@ -141,6 +145,7 @@ fn run(order: Order) -> Result<bool, Fault> {
         rounds: order.rounds,
         measured: order.measured,
         warm_up: if order.is_quick { Duration::from_millis(500) } else { Duration::from_secs(2) },
+        store: None,
         connections: 256,
         is_quick: order.is_quick,
         dir: dir.clone(),
@@ -190,12 +195,7 @@ fn measure(plan: &Plan, row: &Row) -> Result<Reading, Fault> {
         "overload" => overload::measure(plan),
         "trace" => trace::measure(plan),
         "streams" => streams::measure(plan),
-        "postgres" => Ok(Reading {
-            measured: String::new(),
-            details: Vec::new(),
-            tables: Vec::new(),
-            verdict: Verdict::Absent("no PostgreSQL journal yet".to_owned()),
-        }),
+        "postgres" => journals::measure(plan),
         other => Err(Fault(format!("nothing measures `{other}`"))),
     }
 }

@@ -46,6 +46,9 @@ impl Office {
         let mut command = plan.cores.server(&plan.maepyo);
         command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.arg("--data").arg(&data);
+        if let Some(store) = &plan.store {
+            command.args(["--store", store]);
+        }
         let (process, line) = Process::start(command, &dir.path().join("log"))?;
         let Some((public, Some(operators))) = addresses(&line) else {
             return Err(Fault(format!("it does not listen: {line}")));

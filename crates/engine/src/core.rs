@@ -190,6 +190,8 @@ pub struct Core<R> {
     sale: Sale,
     /// The last batch known to be durable.
     tip: Head,
+    /// The highest number that somebody was seen to have written.
+    seen_head: u64,
     /// The time of the newest batch, decided or durable; time never goes back behind it.
     last_at: Timestamp,
     /// The last publication, from which the working copy can be rebuilt.
@@ -246,6 +248,7 @@ impl<R> Core<R> {
             base_head: head,
             sale,
             tip: head,
+            seen_head: 0,
             last_at,
             published_at: now,
             batches_made: 0,
@@ -429,6 +432,12 @@ impl<R> Core<R> {
         out.push(Output::CatchUp { after: self.base_head });
     }
 
+    /// The journal was looked at, and this was its head. What others have written is caught up with
+    /// by the next [`Core::advance`] that has no append on its way, whose answer would tell.
+    pub fn looked(&mut self, head: Head) {
+        self.seen_head = self.seen_head.max(head.number);
+    }
+
     /// The batches after the last publication, up to the journal's head.
     ///
     /// # Errors
@@ -448,7 +457,7 @@ impl<R> Core<R> {
         }
         self.catching_up = false;
         self.store_failing = false;
-        self.calls = OpenCalls::of(&self.sale, now);
+        self.calls.go_on_from(&self.sale, now);
         for (payment, result) in std::mem::take(&mut self.unheard) {
             self.call_finished(payment, result, now);
         }
@@ -463,6 +472,10 @@ impl<R> Core<R> {
             self.patience_at = now.plus(PATIENCE_EVERY);
         }
         if self.catching_up {
+            return;
+        }
+        if self.in_flight.is_none() && self.tip.number < self.seen_head {
+            self.conflict(out);
             return;
         }
         self.retry(now, out);

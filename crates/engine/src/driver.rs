@@ -1,9 +1,11 @@
 //! Runs the cores: one thread decides for all sales, one writes the journal, one writes snapshots.
 //!
 //! The deciding thread takes what came in, lets each core that has something to do advance, and
-//! hands the batches of all of them to the writer as one commit. It never waits for the disk.
+//! hands the batches of all of them to the writer as one commit. It never waits for the disk. Where
+//! other nodes write the same journal, one more thread looks for what they have written.
 
 mod crowd;
+mod follower;
 mod inbox;
 mod replies;
 mod sales;
@@ -51,6 +53,8 @@ pub enum StartError {
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped to end the thread that looks for what other nodes have written.
+    follow: Mutex<Option<mpsc::Sender<()>>>,
     epoch: u64,
 }
 
@@ -104,18 +108,32 @@ impl Engine {
             meters: Meters::default(),
             watch: config.watch.clone(),
         });
+        let follow_every = config.follow_every;
         let sales =
             Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);
         let epoch = journal.epoch().0;
-        let threads = [
+        let mut threads = vec![
             spawn("maepyo-writer", {
                 let (journal, shared) = (journal.clone(), shared.clone());
                 move || writer::write(journal.as_ref(), &shared, &to_write)
             })?,
-            spawn("maepyo-snapshots", move || writer::keep(journal.as_ref(), &to_keep))?,
+            spawn("maepyo-snapshots", {
+                let journal = journal.clone();
+                move || writer::keep(journal.as_ref(), &to_keep)
+            })?,
             spawn("maepyo-engine", move || sales.run())?,
         ];
-        Ok(Arc::new(Self { shared, threads: Mutex::new(threads.into()), epoch }))
+        let mut follow = None;
+        if let Some(every) = follow_every {
+            let (until, stopping) = mpsc::channel();
+            follow = Some(until);
+            let shared = shared.clone();
+            threads.push(spawn("maepyo-follower", move || {
+                follower::follow(journal.as_ref(), &shared, every, &stopping);
+            })?);
+        }
+        let (threads, follow) = (Mutex::new(threads), Mutex::new(follow));
+        Ok(Arc::new(Self { shared, threads, follow, epoch }))
     }
 
     /// Which history this is; tokens of another one mean nothing.
@@ -283,6 +301,7 @@ impl Engine {
     pub fn stop(&self) {
         self.shared.stopped.store(true, Ordering::Release);
         self.shared.inbox.put(Input::Stop);
+        drop(self.follow.lock().expect("no thread has panicked").take());
         let threads: Vec<_> =
             self.threads.lock().expect("no thread has panicked").drain(..).collect();
         for thread in threads {

@@ -53,6 +53,9 @@ pub struct Config {
     /// A snapshot is written after this many events: rarely enough to cost little, and few enough
     /// to be replayed in well under a second.
     pub snapshot_every: u64,
+    /// How often the journal is asked what other nodes have written, where there are others; `None`
+    /// where this process is the only one that writes.
+    pub follow_every: Option<Millis>,
     /// Who is told of each commit, if anybody.
     pub watch: Option<Arc<dyn Watch>>,
 }
@@ -85,6 +88,7 @@ impl Default for Config {
             queue_max: [20_000, 1_000, 8_000, 8_000, 4_000],
             payments_in_flight: 1_000,
             snapshot_every: 500_000,
+            follow_every: None,
             watch: None,
         }
     }

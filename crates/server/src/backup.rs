@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{DataDir, Stop, say_out};
+use crate::config::{Stop, StorePlace, say_out};
 use crate::serve::{ADMIN_KEY_FILE, SANDBOX_BOOK_FILE, TOKEN_KEY_FILE};
 
 /// What is copied, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct BackupOptions {
     #[command(flatten)]
-    data: DataDir,
+    data: StorePlace,
 
     /// The directory to make: it must not be there yet.
     #[arg(value_name = "DIR")]

@@ -5,16 +5,23 @@
 //! never from the command line, which everybody on the machine can read. A wrong value ends the start
 //! with one sentence.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::fmt;
+use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use domain::id::{ReservationId, SaleId};
+use engine::clock::wall_ms;
 
 use crate::backup::{self, BackupOptions};
 use crate::http::JoinLimit;
@@ -28,6 +35,8 @@ use crate::{journal, ledger, log, otlp, sale, serve, stampede};
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
 /// The operators' key, instead of the file `admin.key`.
 const ADMIN_KEY: &str = "MAEPYO_ADMIN_KEY";
+/// The password for a store that has one, as PostgreSQL's own programs name it.
+const STORE_PASSWORD: &str = "PGPASSWORD";
 /// Where traces are sent, as OpenTelemetry names it.
 const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
@@ -91,7 +100,7 @@ impl Stop {
     after_help = "\
 The environment: each option is also a variable, such as MAEPYO_DATA for --data. Secrets are only
 there or in files of the data directory: MAEPYO_TOKEN_KEYS (else token.key) and MAEPYO_ADMIN_KEY
-(else admin.key), both made at the first start."
+(else admin.key), both made at the first start; PGPASSWORD for a store in PostgreSQL."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -143,7 +152,7 @@ enum LedgerCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ServeOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 
     /// Where buyers reach it.
     #[arg(long, env = "MAEPYO_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -275,7 +284,7 @@ pub(crate) struct ServeOptions {
 #[derive(Debug, Args)]
 pub(crate) struct ShowOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 
     /// Only this sale.
     #[arg(long, value_name = "ID", value_parser = parse_sale)]
@@ -290,14 +299,14 @@ pub(crate) struct ShowOptions {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 }
 
 /// Which ledger.
 #[derive(Debug, Args)]
 pub(crate) struct LedgerOptions {
     #[command(flatten)]
-    pub(crate) data: DataDir,
+    pub(crate) data: StorePlace,
 }
 
 /// Where everything is kept.
@@ -315,17 +324,82 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// The directory as the store names it.
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        Path::new(&self.dir).join(name)
+    }
+}
+
+/// Where the history is kept, and what lies beside it.
+#[derive(Debug, Args)]
+pub(crate) struct StorePlace {
+    #[command(flatten)]
+    data: DataDir,
+
+    /// Where the history is kept instead of in that directory, which then has only the keys and the
+    /// ledger: postgres://USER@HOST:PORT/DATABASE.
+    #[arg(long, env = "MAEPYO_STORE", value_name = "URL", hide_env_values = true)]
+    store: Option<StoreUrl>,
+}
+
+/// Where a store is. It may have a password in it, and so is not shown.
+#[derive(Clone)]
+struct StoreUrl(String);
+
+impl FromStr for StoreUrl {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreUrl(…)")
+    }
+}
+
+impl StorePlace {
+    /// Where the history is, as the store names it.
     pub(crate) fn location(&self) -> Result<String, Stop> {
-        let dir = self.dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains("://"));
-        dir.map(|dir| format!("sqlite:{dir}")).ok_or_else(|| {
-            Stop::wrong(format!("--data names a directory; {:?} cannot be one.", self.dir))
-        })
+        if let Some(StoreUrl(url)) = &self.store {
+            let is_known =
+                ["postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind));
+            // Not shown: what is mistyped may have a password in it all the same.
+            return is_known.then(|| url.clone()).ok_or_else(|| {
+                Stop::wrong("--store names a database: postgres://USER@HOST:PORT/DATABASE.")
+            });
+        }
+        let dir = &self.data.dir;
+        let place = dir.to_str().filter(|dir| !dir.is_empty() && !dir.contains("://"));
+        place
+            .map(|place| format!("sqlite:{place}"))
+            .ok_or_else(|| Stop::wrong(format!("--data names a directory; {dir:?} cannot be one.")))
+    }
+
+    /// Whether other nodes may write the same history.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// How the store is opened.
+    pub(crate) fn store_options(&self) -> Result<store::Options, Stop> {
+        let mut options = store::Options::new(Arc::new(wall_ms));
+        options.password = text(STORE_PASSWORD)?;
+        Ok(options)
+    }
+
+    /// Makes the directory, where the store has not made it.
+    pub(crate) fn make(&self) -> Result<(), Stop> {
+        let dir = &self.data.dir;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| Stop::failed(format!("{}: {error}.", dir.display())))
     }
 
     /// A file beside the journal.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        Path::new(&self.dir).join(name)
+        self.data.file(name)
     }
 }
 
@@ -487,10 +561,24 @@ mod tests {
 
     #[test]
     fn a_directory_is_a_place_for_the_store() {
-        let data = |dir: &str| DataDir { dir: dir.into() };
+        let data = |dir: &str| StorePlace { data: DataDir { dir: dir.into() }, store: None };
         assert_eq!(data("maepyo-data").location().unwrap(), "sqlite:maepyo-data");
         assert_eq!(data("memory:").location().unwrap(), "sqlite:memory:");
         assert!(data("").location().is_err());
         assert!(data("postgres://db").location().is_err());
+    }
+
+    #[test]
+    fn a_store_elsewhere_goes_first_and_is_not_shown() {
+        let words = ["maepyo", "journal", "verify", "--store", "postgres://ann:secret@db/maepyo"];
+        let cli = Cli::try_parse_from(words).expect("a command");
+        assert!(!format!("{cli:?}").contains("secret"), "{cli:?}");
+        let Command::Journal { command: JournalCommand::Verify(options) } = cli.command else {
+            panic!("another command");
+        };
+        assert_eq!(options.data.location().unwrap(), "postgres://ann:secret@db/maepyo");
+        let mistyped =
+            StorePlace { store: Some(StoreUrl("postgre://a:secret@db".into())), ..options.data };
+        assert!(!format!("{:?}", mistyped.location().unwrap_err()).contains("secret"));
     }
 }

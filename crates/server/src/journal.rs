@@ -18,13 +18,12 @@ use domain::Sale;
 use domain::catalogue::Listing;
 use domain::id::{EntryIndex, ReservationId};
 use domain::time::Timestamp;
-use engine::clock::wall_ms;
 use engine::{Actor, Replayed, recover_catalogue, replay};
 use serde::Serialize;
 use store::codec::Cause;
 use store::{Journal, StreamId};
 
-use crate::config::{DataDir, ShowOptions, Stop, VerifyOptions, say_out};
+use crate::config::{ShowOptions, Stop, StorePlace, VerifyOptions, say_out};
 use crate::http::Utc;
 use crate::ids::ShortId;
 use told::{Teller, Told};
@@ -80,8 +79,11 @@ pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Stop> {
 }
 
 /// Opens the journal to be read, also beside a box office that writes it.
-pub(crate) fn open(data: &DataDir, accept_shorter_history: bool) -> Result<Arc<dyn Journal>, Stop> {
-    let mut options = store::Options::new(Arc::new(wall_ms));
+pub(crate) fn open(
+    data: &StorePlace,
+    accept_shorter_history: bool,
+) -> Result<Arc<dyn Journal>, Stop> {
+    let mut options = data.store_options()?;
     options.accept_shorter_history = accept_shorter_history;
     store::open_read_only(&data.location()?, options).map_err(Stop::failed)
 }

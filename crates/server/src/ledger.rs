@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use engine::clock::wall_ms;
 use engine::{Engine, LedgerThread};
 use store::Journal;
 use store::ledger::{FILE_NAME, Ledger};
@@ -31,8 +30,7 @@ pub(crate) fn rebuild(options: &LedgerOptions) -> Result<(), Stop> {
     let location = options.data.location()?;
     // Only to be told that there is no journal, instead of making one.
     journal::open(&options.data, false)?;
-    let store_options = store::Options::new(Arc::new(wall_ms));
-    let journal = store::open(&location, store_options).map_err(Stop::failed)?;
+    let journal = store::open(&location, options.data.store_options()?).map_err(Stop::failed)?;
     let path = options.data.file(FILE_NAME);
     let batches = Ledger::rebuild(&path, &*journal).map_err(Stop::failed)?;
     say_out(&format!("{}: built from {batches} batches", path.display()));

@@ -58,6 +58,9 @@ const DROP_MAX: Duration = Duration::from_secs(1);
 /// How long the last traces may take to be sent.
 const TRACES_MAX: Duration = Duration::from_secs(3);
 
+/// How often it is looked at what other nodes have written.
+const FOLLOW_EVERY: Millis = 50;
+
 /// Connections of operators and their tools, at most.
 const OPERATORS_MAX: u32 = 256;
 
@@ -68,10 +71,11 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), Stop> {
     let traces = Traces::new(options)?;
     let sales = options.sales.as_deref().map(SalesDir::open).transpose()?;
 
-    let mut store_options = store::Options::new(Arc::new(wall_ms));
+    let mut store_options = options.data.store_options()?;
     store_options.accept_shorter_history = options.accept_shorter_history;
     let journal = store::open(&options.data.location()?, store_options).map_err(Stop::failed)?;
-    // The store has made the directory, and holds it for this process alone.
+    // An embedded store has made the directory, and holds it for this process alone.
+    options.data.make()?;
     let keyring = keyring(&options.data.file(TOKEN_KEY_FILE))?;
     let admin_key = admin_key(&options.data.file(ADMIN_KEY_FILE))?;
     let book = options.data.file(SANDBOX_BOOK_FILE);
@@ -176,6 +180,7 @@ fn start_engine(
         node: Ids.node(),
         append_wait_max: Millis::from(options.append_wait_max) * 1000,
         payments_in_flight: options.payments_in_flight as usize,
+        follow_every: options.data.is_shared().then_some(FOLLOW_EVERY),
         watch: watch.map(|watch| watch as Arc<dyn engine::Watch>),
         ..engine::Config::default()
     };

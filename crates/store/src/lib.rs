@@ -19,6 +19,7 @@ mod chain;
 pub mod codec;
 pub mod ledger;
 mod memory;
+mod postgres;
 mod sqlite;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use memory::MemoryJournal;
+use postgres::{Access, PostgresJournal};
 
 /// The number of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -307,18 +309,21 @@ pub struct Options {
     /// new [`Epoch`]. It is for one start, by an operator who restored a backup or who has decided
     /// that what is missing is lost; it must not stay set, for it makes a new epoch at each start.
     pub accept_shorter_history: bool,
+    /// The password for an address of PostgreSQL that has none.
+    pub password: Option<String>,
 }
 
 impl Options {
     /// The everyday way: a history that ends too early is refused.
     #[must_use]
     pub fn new(wall_clock: WallClock) -> Self {
-        Self { wall_clock, accept_shorter_history: false }
+        Self { wall_clock, accept_shorter_history: false, password: None }
     }
 }
 
 /// Opens the journal at `location`, creating it if there is none: `memory:` (gone with the
-/// process), `sqlite:DIR`, or just `DIR`.
+/// process), `sqlite:DIR`, or just `DIR`, or `postgres://USER@HOST:PORT/DATABASE`, which several
+/// processes may have open.
 ///
 /// # Errors
 /// [`StoreError::InUse`], [`StoreError::NewerSchema`], [`StoreError::NotAStore`];
@@ -327,19 +332,25 @@ pub fn open(location: &str, options: Options) -> Result<Arc<dyn Journal>, StoreE
     if location == "memory:" {
         return Ok(Arc::new(MemoryJournal::new(new_epoch()?, options.wall_clock)));
     }
+    if postgres::is_address(location) {
+        return Ok(Arc::new(PostgresJournal::open(location, &options, Access::Write)?));
+    }
     let dir = directory(location)?;
     Ok(Arc::new(sqlite::SqliteJournal::open(dir, options)?))
 }
 
-/// Opens the journal in `location` (`sqlite:DIR` or `DIR`) for reading, beside a process that may
-/// be writing to it. Nothing is locked or healed there, and nothing created but what SQLite shares
-/// between processes.
+/// Opens the journal in `location` (as for [`open`], but not `memory:`) for reading, beside a process
+/// that may be writing to it. Nothing is locked or healed there, and nothing created but what SQLite
+/// shares between processes.
 ///
 /// With [`Options::accept_shorter_history`] it also shows a history that ends too early.
 ///
 /// # Errors
 /// As [`open`], without [`StoreError::InUse`].
 pub fn open_read_only(location: &str, options: Options) -> Result<Arc<dyn Journal>, StoreError> {
+    if postgres::is_address(location) {
+        return Ok(Arc::new(PostgresJournal::open(location, &options, Access::Read)?));
+    }
     let dir = directory(location)?;
     Ok(Arc::new(sqlite::SqliteReader::open(dir, options)?))
 }
@@ -361,17 +372,25 @@ pub struct BackedUp {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when `to` is there already or cannot be written,
-/// [`StoreError::NotAStore`], and [`StoreError::Corrupt`] when what is copied is not sound.
+/// [`StoreError::NotAStore`], also for PostgreSQL, which has its own ways, and
+/// [`StoreError::Corrupt`] when what is copied is not sound.
 pub fn back_up(location: &str, to: &Path, beside: &[&str]) -> Result<BackedUp, StoreError> {
+    if postgres::is_address(location) {
+        return Err(StoreError::NotAStore(
+            "a journal in PostgreSQL is backed up with PostgreSQL's own programs".to_owned(),
+        ));
+    }
     sqlite::back_up(directory(location)?, to, beside)
 }
 
 fn directory(location: &str) -> Result<&Path, StoreError> {
     let dir = location.strip_prefix("sqlite:").unwrap_or(location);
     if dir.is_empty() || dir.contains("://") || dir == "memory:" {
+        // Of a mistyped address no more than its kind is shown, for a password may be in it.
+        let shown = location.split_once("://").map_or(location, |(kind, _)| kind);
         return Err(StoreError::NotAStore(format!(
-            "{location:?} is not a place this program can use; write a directory, sqlite:DIR or \
-             memory:"
+            "{shown:?} is not a place this program can use; write a directory, sqlite:DIR, memory: \
+             or postgres://USER@HOST/DATABASE"
         )));
     }
     Ok(Path::new(dir))

@@ -62,6 +62,19 @@ impl OpenCalls {
         calls
     }
 
+    /// Everything that is open in a durable state that others have made; what is under way here, and
+    /// how long it has waited, stays.
+    pub(super) fn go_on_from(&mut self, sale: &Sale, now: Timestamp) {
+        let before = std::mem::replace(self, Self::of(sale, now));
+        for (payment, call) in before.open {
+            if let Some(open) = self.open.get_mut(&payment)
+                && open.due == call.due
+            {
+                *open = call;
+            }
+        }
+    }
+
     pub(super) fn opened(&mut self, payment: PaymentIndex, due: Due, now: Timestamp) {
         let (since, next_at) = (now, now);
         let pause = PAUSE_MIN;

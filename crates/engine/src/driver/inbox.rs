@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::Refusal;
 use domain::id::PaymentIndex;
 use domain::time::Timestamp;
-use store::{Append, Appended, StoreError};
+use store::{Append, Appended, Head, StoreError, StreamId};
 use tokio::sync::oneshot;
 
 use crate::{CallResult, Failure, NewSale, Reply, Request, Warrant};
@@ -31,6 +31,8 @@ pub(super) enum Input {
     Heartbeat { at: Timestamp },
     /// What the provider says.
     CallFinished { stream: u32, payment: PaymentIndex, result: CallResult },
+    /// Where the streams stand that moved since somebody last looked.
+    Heads(Vec<(StreamId, Head)>),
     /// What stands in a stream behind the last publication.
     Batches { stream: u32, batches: Result<Vec<store::Batch>, StoreError> },
     /// Finish what was accepted.

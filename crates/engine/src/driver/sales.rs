@@ -13,7 +13,7 @@ use domain::command::Schedule;
 use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
-use store::codec::write_catalogue;
+use store::codec::{read_catalogue, write_catalogue};
 use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
 use tokio::sync::oneshot;
 
@@ -121,6 +121,14 @@ pub(super) struct Sales {
     adding: VecDeque<Adding>,
     adding_in_flight: Option<CatalogueEvent>,
     catalogue_retry: Option<(Append, Timestamp)>,
+    /// The highest number that somebody was seen to have written to the catalogue.
+    catalogue_seen: u64,
+    /// What others have written to it is being read.
+    catalogue_behind: bool,
+    /// Where streams stand of which the catalogue did not tell yet.
+    unlisted: BTreeMap<u32, Head>,
+    /// What could not be read, to be read again.
+    read_again: VecDeque<(Timestamp, Job)>,
     alive_at: Timestamp,
     beat_at: Timestamp,
     config: Arc<Config>,
@@ -155,6 +163,10 @@ impl Sales {
             adding: VecDeque::new(),
             adding_in_flight: None,
             catalogue_retry: None,
+            catalogue_seen: 0,
+            catalogue_behind: false,
+            unlisted: BTreeMap::new(),
+            read_again: VecDeque::new(),
             alive_at,
             beat_at: Timestamp(0),
             config,
@@ -191,6 +203,9 @@ impl Sales {
             adders: Vec::new(),
         };
         self.running.insert(listing.stream, running);
+        if let Some(head) = self.unlisted.remove(&listing.stream) {
+            self.looked(listing.stream, head, now);
+        }
     }
 
     /// Shows readers which sales there are.
@@ -246,7 +261,8 @@ impl Sales {
     fn wake_at(&self, now: Timestamp, stop_at: Option<Timestamp>) -> Timestamp {
         let sales = self.running.values().map(|sale| sale.wake_at);
         let retry = self.catalogue_retry.as_ref().map(|(_, at)| *at);
-        let others = [Some(self.beat_at), stop_at, retry];
+        let again = self.read_again.front().map(|(at, _)| *at);
+        let others = [Some(self.beat_at), stop_at, retry, again];
         sales.chain(others.into_iter().flatten()).min().unwrap_or(now.plus(SLEEP_MAX))
     }
 
@@ -281,6 +297,14 @@ impl Sales {
                     sale.core.call_finished(payment, result, now);
                     sale.wake_at = now;
                 }
+            }
+            Input::Heads(heads) => {
+                for (stream, head) in heads {
+                    self.looked(stream.0, head, now);
+                }
+            }
+            Input::Batches { stream, batches: Ok(batches) } if stream == CATALOGUE.0 => {
+                self.catalogue_caught_up(&batches, now);
             }
             Input::Batches { stream, batches } => self.caught_up(stream, batches, now),
             Input::Stop => {}
@@ -326,31 +350,48 @@ impl Sales {
         }
     }
 
+    /// A stream was seen to stand there.
+    fn looked(&mut self, stream: u32, head: Head, now: Timestamp) {
+        if stream == CATALOGUE.0 {
+            self.catalogue_seen = self.catalogue_seen.max(head.number);
+            self.follow_catalogue();
+        } else if let Some(sale) = self.running.get_mut(&stream) {
+            sale.core.looked(head);
+            sale.wake_at = now;
+        } else {
+            self.unlisted.insert(stream, head);
+        }
+    }
+
     fn caught_up(
         &mut self,
         stream: u32,
         batches: Result<Vec<Batch>, store::StoreError>,
         now: Timestamp,
     ) {
-        let Some(sale) = self.running.get_mut(&stream) else { return };
-        match batches {
-            Ok(batches) => {
-                if let Some(last) = batches.last() {
-                    sale.last_at = Timestamp(last.at_ms);
-                }
-                if let Err(reason) = sale.core.caught_up(&batches, now, &mut self.out) {
-                    tracing::error!(stream, reason, "a foreign batch cannot be read; stopping");
-                    std::process::abort();
-                }
-                sale.wake_at = now;
-                self.put_out(stream);
-            }
+        let batches = match batches {
+            Ok(batches) => batches,
             Err(error) => {
                 tracing::warn!(stream, %error, "cannot catch up; trying again");
-                let (_, after) = sale.core.snapshot();
-                let _ended = self.writes.send(Job::CatchUp { stream, after });
+                let after = match self.running.get(&stream) {
+                    Some(sale) => sale.core.snapshot().1,
+                    None => self.catalogue_head,
+                };
+                let job = Job::CatchUp { stream, after };
+                self.read_again.push_back((now.plus(RETRY_AFTER), job));
+                return;
             }
+        };
+        let Some(sale) = self.running.get_mut(&stream) else { return };
+        if let Some(last) = batches.last() {
+            sale.last_at = Timestamp(last.at_ms);
         }
+        if let Err(reason) = sale.core.caught_up(&batches, now, &mut self.out) {
+            tracing::error!(stream, reason, "a foreign batch cannot be read; stopping");
+            std::process::abort();
+        }
+        sale.wake_at = now;
+        self.put_out(stream);
     }
 
     /// Lets every core that has something to do advance, and sends what they want appended as one
@@ -374,6 +415,9 @@ impl Sales {
         self.lose_patience(now);
         if let Some((append, _)) = self.catalogue_retry.take_if(|(_, at)| *at <= now) {
             self.appends.push(append);
+        }
+        while let Some((_, job)) = self.read_again.pop_front_if(|(at, _)| *at <= now) {
+            let _ended = self.writes.send(job);
         }
         if !self.appends.is_empty() {
             let requests = std::mem::take(&mut self.requests);
@@ -463,7 +507,7 @@ impl Sales {
 
     /// Begins to add the first sale that waits, unless one is on its way.
     fn add_next(&mut self, now: Timestamp) {
-        while self.adding_in_flight.is_none() {
+        while self.adding_in_flight.is_none() && !self.catalogue_behind {
             let Some(adding) = self.adding.front() else { return };
             let schedule = &adding.sale.schedule;
             let decided = if adding.anew {
@@ -562,22 +606,15 @@ impl Sales {
                 self.catalogue_head = append.batch.head();
                 self.catalogue_at = Timestamp(append.batch.at_ms);
                 self.catalogue.evolve(&event);
-                if let CatalogueEvent::SaleAdded(listing) = event {
-                    let recovered = Recovered {
-                        sale: Sale::default(),
-                        head: Head::EMPTY,
-                        last_at: self.catalogue_at,
-                        events_since_snapshot: 0,
-                    };
-                    self.run_sale(&listing, recovered);
-                }
+                self.run_added(event);
                 self.schedule_first(now);
+                self.follow_catalogue();
                 self.add_next(now);
             }
-            Some(Appended::Conflict { .. }) => {
-                // One process writes an embedded store; several nodes will follow the catalogue.
-                tracing::error!("somebody else wrote the catalogue; stopping");
-                std::process::abort();
+            Some(Appended::Conflict { head }) => {
+                // Decided again, once it is known what others have written.
+                self.adding_in_flight = None;
+                self.looked(CATALOGUE.0, head, now);
             }
             None => {
                 // Never guessed: the same batch is sent again until the answer is definite.
@@ -586,6 +623,48 @@ impl Sales {
                 }
                 self.catalogue_retry = Some((append, now.plus(RETRY_AFTER)));
             }
+        }
+    }
+
+    /// Reads what others have written to the catalogue, unless an entry of ours is on its way, whose
+    /// answer would tell.
+    fn follow_catalogue(&mut self) {
+        let is_behind = self.catalogue_head.number < self.catalogue_seen;
+        if is_behind && self.adding_in_flight.is_none() && !self.catalogue_behind {
+            self.catalogue_behind = true;
+            let (stream, after) = (CATALOGUE.0, self.catalogue_head);
+            let _ended = self.writes.send(Job::CatchUp { stream, after });
+        }
+    }
+
+    /// Runs the sales that others have added, and then adds those that wait.
+    fn catalogue_caught_up(&mut self, batches: &[Batch], now: Timestamp) {
+        for batch in batches {
+            let events = read_catalogue(&batch.body).unwrap_or_else(|error| {
+                tracing::error!(%error, "a foreign batch of the catalogue cannot be read; stopping");
+                std::process::abort();
+            });
+            (self.catalogue_head, self.catalogue_at) = (batch.head(), Timestamp(batch.at_ms));
+            for event in events {
+                self.catalogue.evolve(&event);
+                self.run_added(event);
+            }
+        }
+        self.catalogue_behind = false;
+        self.follow_catalogue();
+        self.add_next(now);
+    }
+
+    /// Runs the sale that an entry of the catalogue has added, if it has.
+    fn run_added(&mut self, event: CatalogueEvent) {
+        if let CatalogueEvent::SaleAdded(listing) = event {
+            let recovered = Recovered {
+                sale: Sale::default(),
+                head: Head::EMPTY,
+                last_at: self.catalogue_at,
+                events_since_snapshot: 0,
+            };
+            self.run_sale(&listing, recovered);
         }
     }
 

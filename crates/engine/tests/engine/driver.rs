@@ -30,8 +30,11 @@ impl Calls for Approves {
 }
 
 fn start(journal: &Arc<dyn Journal>, node: u64) -> (Arc<Engine>, Approves) {
+    start_with(journal, Config { node, ..Config::default() })
+}
+
+fn start_with(journal: &Arc<dyn Journal>, config: Config) -> (Arc<Engine>, Approves) {
     let provider = Approves::default();
-    let config = Config { node, ..Config::default() };
     let engine = Engine::start(journal.clone(), Box::new(provider.clone()), config).unwrap();
     provider.engine.set(Arc::downgrade(&engine)).unwrap();
     (engine, provider)
@@ -139,6 +142,78 @@ async fn a_crowd_that_wants_one_seat_gets_it_once() {
     }
     assert_eq!(won, 1);
     tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
+}
+
+/// Looks until it is there.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let looked = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            // paces: what another node has written is seen after a while.
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    });
+    looked.await.unwrap()
+}
+
+/// Two nodes on one journal: what one writes the other shows, though nobody asks it anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_follows_what_another_one_writes() {
+    let journal: Arc<dyn Journal> = store::open("memory:", options()).unwrap();
+    let config = |node| Config { node, follow_every: Some(1), ..Config::default() };
+    let (one, _provider) = start_with(&journal, config(1));
+    let (two, _other) = start_with(&journal, config(2));
+    let sale = NewSale { schedule: schedule(), default: true };
+    one.add_sale(sale.clone(), 7, None).await.unwrap().unwrap();
+    let followed = until(|| two.directory().default_sale().cloned()).await;
+
+    let ann = admitted(&one, 1).await;
+    ask(&one, hold(ann, 11, &[0])).await;
+    let shown = until(|| {
+        let view = followed.publication().sale.place(ann.entry)?;
+        matches!(view.status, Status::Holding { .. }).then_some(view)
+    })
+    .await;
+    assert_eq!(shown.place, ann);
+
+    // The other node decides from there, and the first one follows.
+    let bob = admitted(&two, 2).await;
+    let taken = Request::buyer(hold(bob, 12, &[0]), 1, None);
+    let refused = two.submit(&followed, taken).await.unwrap().answer.unwrap_err();
+    assert_eq!(refused.code(), "seat_taken");
+    ask(&two, hold(bob, 13, &[1])).await;
+    let first = one.directory().default_sale().unwrap().clone();
+    until(|| {
+        let view = first.publication().sale.place(bob.entry)?;
+        matches!(view.status, Status::Holding { .. }).then_some(())
+    })
+    .await;
+
+    // Both write the catalogue at once, the same and something else.
+    let named = |id: &str, performance: &str| {
+        let mut schedule = schedule();
+        schedule.sale = domain::id::SaleId::parse(id).unwrap();
+        schedule.plan.performances[0].id = domain::id::PerformanceId::parse(performance).unwrap();
+        NewSale { schedule, default: false }
+    };
+    let (same, x, y) = (named("same", "same-1"), named("x", "x-1"), named("y", "y-1"));
+    let told = tokio::join!(
+        one.add_sale(same.clone(), 1, None),
+        two.add_sale(same, 2, None),
+        one.add_sale(x, 3, None),
+        two.add_sale(y, 4, None),
+    );
+    assert_eq!(told, (Ok(Ok(())), Ok(Ok(())), Ok(Ok(())), Ok(Ok(()))));
+    for engine in [&one, &two] {
+        for id in ["same", "x", "y"] {
+            until(|| engine.directory().sale(id).map(drop)).await;
+        }
+    }
+    for engine in [one, two] {
+        tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
+    }
 }
 
 /// A journal whose appends hang until they are let go.

@@ -20,6 +20,7 @@ mod metrics;
 mod operator_commands;
 mod operators;
 mod outage;
+mod postgres;
 mod rehearsal;
 mod rush;
 mod sales;

@@ -1,0 +1,273 @@
+//! A real PostgreSQL server, from the system's packages, in a temporary directory: for the tests, and
+//! for what is measured. It listens on a socket in that directory and nowhere else, lets everybody in
+//! who can reach it, and is gone when it is dropped, or when its owner's process ends in whatever way.
+//!
+//! PostgreSQL does not run as root. Where the tests do, it runs as the user that its package made.
+//!
+//! Deliberately absent: any knowledge of what is kept in it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// The user of the system that Debian's package makes.
+const SYSTEM_USER: &str = "postgres";
+/// Who owns everything in the database.
+const DATABASE_USER: &str = "postgres";
+/// Where Debian keeps the programs of each version.
+const VERSIONS: &str = "/usr/lib/postgresql";
+
+/// Starts the server, says so, and stops it when the owner closes the pipe or is gone.
+const KEEP: &str = r#"
+"$1/pg_ctl" -D "$2" -l "$3" -o "$4" -w -t 60 -s start >&2 || exit 1
+echo ready
+cat
+"$1/pg_ctl" -D "$2" -m immediate -w -t 60 -s stop >&2
+"#;
+
+/// How a server is made.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// A directory in which a fresh database is kept, to be copied by the next one: making one takes
+    /// a second.
+    pub cache: Option<PathBuf>,
+    /// Where its temporary directory is made, instead of where the system has them.
+    pub within: Option<PathBuf>,
+    /// What the server's settings are beside the defaults, as `name=value`.
+    pub settings: Vec<String>,
+    /// Users of the database who must say a password; everybody else is let in.
+    pub with_password: Vec<String>,
+    /// A program that starts it, with its words.
+    pub through: Vec<String>,
+}
+
+/// A server. It listens until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    dir: TempDir,
+    setup: Setup,
+    programs: PathBuf,
+    /// Whether it must be started as another user.
+    is_root: bool,
+    running: Option<Child>,
+}
+
+impl Server {
+    /// Makes one, and waits until it listens.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing, or what PostgreSQL says.
+    pub fn start(setup: Setup) -> Result<Self, String> {
+        let programs = programs()?;
+        let mut made = tempfile::Builder::new();
+        let made = match &setup.within {
+            Some(within) => made.prefix("pg-").tempdir_in(within),
+            None => made.prefix("pg-").tempdir(),
+        };
+        let dir = made.map_err(told("a directory"))?;
+        let is_root = fs::metadata(dir.path()).map_err(told("the directory"))?.uid() == 0;
+        let mut server = Self { dir, setup, programs, is_root, running: None };
+        if is_root {
+            let (user, group) = (server.id("-u")?, server.id("-g")?);
+            chown(server.dir.path(), Some(user), Some(group)).map_err(told("the directory"))?;
+        }
+        server.make()?;
+        server.ask_for_passwords()?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// The address of its one database. What is made in it goes into `schema`, which must be there:
+    /// see [`Server::make_schema`].
+    #[must_use]
+    pub fn url(&self, schema: &str) -> String {
+        let socket = self.dir.path().to_string_lossy().replace('/', "%2F");
+        format!(
+            "postgres://{DATABASE_USER}@{socket}/{DATABASE_USER}?options=-csearch_path%3D{schema}"
+        )
+    }
+
+    /// Makes an empty schema and says its address.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not.
+    #[must_use]
+    pub fn make_schema(&self, schema: &str) -> String {
+        self.run("public", &format!("CREATE SCHEMA {schema}"));
+        self.url(schema)
+    }
+
+    /// Runs statements, and says what they gave: a row a line, `|` between the columns.
+    ///
+    /// # Panics
+    /// When PostgreSQL refuses them.
+    pub fn run(&self, schema: &str, statements: &str) -> String {
+        let mut psql = self.program("psql");
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        let output = psql.args(["-c", statements, &self.url(schema)]).output();
+        let output = output.unwrap_or_else(|error| panic!("psql: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statements}: {said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Ends it as a loss of power would: nothing is finished, and the next start recovers.
+    pub fn crash(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            // The pipe is closed by waiting.
+            let _gone = running.wait();
+        }
+    }
+
+    /// Starts it, after a crash.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub fn start_again(&mut self) -> Result<(), String> {
+        let socket = self.dir.path().display().to_string();
+        let mut options = format!("-k {socket} -c listen_addresses=");
+        for setting in &self.setup.settings {
+            options.push_str(" -c ");
+            options.push_str(setting);
+        }
+        let mut keep = self.program("sh");
+        keep.args(["-c", KEEP, "sh"]).arg(&self.programs).arg(self.data()).arg(self.log());
+        keep.arg(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut running = keep.spawn().map_err(told("the server"))?;
+        let stdout = running.stdout.take().expect("standard output was asked to be a pipe");
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        self.running = Some(running);
+        match read {
+            Ok(_) if line.trim() == "ready" => Ok(()),
+            Ok(_) | Err(_) => Err(format!("PostgreSQL did not start:\n{}", self.said())),
+        }
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// The directory that it is in.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// A fresh database: copied, if there is one to copy.
+    fn make(&self) -> Result<(), String> {
+        let version = self.programs.parent().and_then(Path::file_name).unwrap_or_default();
+        let kept = self
+            .setup
+            .cache
+            .as_ref()
+            .map(|cache| cache.join(format!("postgresql-{}-fresh", version.to_string_lossy())));
+        if let Some(kept) = &kept
+            && kept.exists()
+        {
+            return copy(kept, &self.data());
+        }
+        let mut initdb = self.program("initdb");
+        initdb.arg("-D").arg(self.data()).args(["-U", DATABASE_USER, "-A", "trust"]);
+        done(initdb.args(["-E", "UTF8", "--locale=C", "--no-sync"]))?;
+        if let (Some(kept), Some(cache)) = (&kept, &self.setup.cache) {
+            fs::create_dir_all(cache).map_err(told("the cache"))?;
+            let new = self.dir.path().file_name().expect("it has a name");
+            let new = cache.join(new);
+            copy(&self.data(), &new)?;
+            if fs::rename(&new, kept).is_err() {
+                // Somebody else was sooner.
+                fs::remove_dir_all(&new).map_err(told("the cache"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first line that fits says how somebody is let in.
+    fn ask_for_passwords(&self) -> Result<(), String> {
+        let path = self.data().join("pg_hba.conf");
+        let mut lines = String::new();
+        for user in &self.setup.with_password {
+            lines.push_str(&format!("local all {user} scram-sha-256\n"));
+        }
+        lines += &fs::read_to_string(&path).map_err(told("pg_hba.conf"))?;
+        fs::write(path, lines).map_err(told("pg_hba.conf"))
+    }
+
+    /// A program of PostgreSQL, or any other, as the user that may run it.
+    fn program(&self, name: &str) -> Command {
+        let path = self.programs.join(name);
+        let path = if path.exists() { path } else { PathBuf::from(name) };
+        let mut words: Vec<String> = self.setup.through.clone();
+        if self.is_root {
+            let give_up = ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER];
+            words.extend(give_up.iter().map(ToString::to_string));
+            words.push("--clear-groups".to_owned());
+        }
+        words.push(path.to_string_lossy().into_owned());
+        let (first, rest) = words.split_first().expect("there is the program");
+        let mut program = Command::new(first);
+        // Wherever the tests are: another user may not be allowed to be there.
+        program.args(rest).current_dir(self.dir.path()).stdin(Stdio::null());
+        program
+    }
+
+    fn id(&self, option: &str) -> Result<u32, String> {
+        let output = Command::new("id").args([option, SYSTEM_USER]).output();
+        let output = output.map_err(told("`id`"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim().parse().map_err(|_| {
+            format!("as root, PostgreSQL needs the user `{SYSTEM_USER}`, which its package makes")
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+/// The programs of the newest version.
+fn programs() -> Result<PathBuf, String> {
+    let missing = || format!("PostgreSQL is not installed: there is no {VERSIONS}/*/bin/initdb");
+    let entries = fs::read_dir(VERSIONS).map_err(|_| missing())?;
+    let version = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.join("bin/initdb").exists())
+        .max_by_key(version)
+        .map(|path| path.join("bin"))
+        .ok_or_else(missing)
+}
+
+/// Copies a directory with its owners.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    done(Command::new("cp").arg("-a").arg(from).arg(to))
+}
+
+fn done(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(told("a program"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn told<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error}")
+}

@@ -1,0 +1,253 @@
+//! The journal in PostgreSQL: for one node or for several, which are all alike.
+//!
+//! Who comes first in a stream is decided by the database: a batch comes in only behind the very batch
+//! it was made for ([`append`]), and that all come first now and then by a pause ([`turns`]). There is no leader, no lease and no lock that outlives a statement,
+//! and nothing but plain SQL: no advisory locks, triggers, extensions or notifications.
+//!
+//! **What is noticed.** Every batch is checked when it is read ([`crate::chain`]). Every new connection
+//! is asked for the epoch and for our last batch of every stream ([`pool`]): a server that was put
+//! back, or that took over without all that was acknowledged, is refused, until an operator starts
+//! anew. A commit that may not have reached the standby does not count ([`connection`]).
+//!
+//! **What stays undetectable.**
+//! - A database put back as it was while no node ran: start once with `accept_shorter_history`, for
+//!   the new epoch.
+//! - What a server loses that does not do what it says: `fsync` off, or a disk that lies to it.
+//! - That what was *read* of another node's work is not on the standby yet, if its commit's wait was
+//!   cancelled: only what this journal itself appends is confirmed.
+//! - Damage to a batch that nobody has read since; a wrong heartbeat, for it has no checksum.
+//! - Intent: whoever can write to the tables can also compute every checksum.
+
+mod address;
+mod append;
+mod calls;
+mod connection;
+mod failure;
+mod history;
+mod pool;
+mod schema;
+mod snapshots;
+mod turns;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::chain::{self, Checksum};
+use crate::{
+    Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId, WriteSnapshot,
+};
+pub(crate) use address::is_address;
+use calls::Calls;
+use connection::Connection;
+use pool::Pool;
+use tokio::time::Instant;
+use turns::Turns;
+
+const READ_SYNC: &str = "
+-- read_sync
+SELECT current_setting('fsync')
+";
+
+const MOVE_HEARTBEAT: &str = "
+-- move_heartbeat
+UPDATE journal_meta
+SET
+    heartbeat_ms = $1::bigint,
+    heartbeat_latest_ms =
+        (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $2::bigint
+WHERE heartbeat_ms IS NULL
+    OR heartbeat_ms < $1::bigint
+";
+
+/// Whether a journal may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It may.
+    Write,
+    /// It only reads.
+    Read,
+}
+
+/// The journal of one node.
+pub(crate) struct PostgresJournal {
+    access: Access,
+    epoch: Epoch,
+    sync_count: AtomicU64,
+    turns: Turns,
+    pool: Pool,
+    /// After the connections, which it runs.
+    calls: Calls,
+}
+
+impl PostgresJournal {
+    /// Connects, makes the tables if there are none, and checks the ends of the streams.
+    pub(crate) fn open(
+        location: &str,
+        options: &Options,
+        access: Access,
+    ) -> Result<Self, StoreError> {
+        let config = address::read(location, options.password.as_deref(), access)?;
+        let calls = Calls::start()?;
+        let pool = Pool::new(config, access);
+        let accept = options.accept_shorter_history;
+        let epoch = calls.wait(async || {
+            pool.ask(async |connection: &Connection| {
+                warn_of_no_sync(connection).await?;
+                schema::prepare(connection, access, accept).await
+            })
+            .await
+        })?;
+        pool.belongs_to(epoch);
+        let (sync_count, turns) = (AtomicU64::new(0), Turns::default());
+        Ok(Self { access, epoch, sync_count, turns, pool, calls })
+    }
+
+    /// Asks, and waits for the answer.
+    fn ask<T: Send>(
+        &self,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
+        self.calls.wait(async move || self.pool.ask(question).await)
+    }
+
+    fn may_write(&self) -> Result<(), StoreError> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(StoreError::ReadOnly),
+        }
+    }
+}
+
+async fn warn_of_no_sync(connection: &Connection) -> Result<(), StoreError> {
+    let row = connection.one(READ_SYNC, &[]).await?;
+    if connection::value::<&str>(&row, 0)? == "off" {
+        tracing::warn!("PostgreSQL has fsync off: a loss of power loses what was acknowledged");
+    }
+    Ok(())
+}
+
+async fn move_heartbeat(connection: &Connection, at_ms: i64) -> Result<bool, StoreError> {
+    let statement = connection.prepared(MOVE_HEARTBEAT).await?;
+    connection.take_doubt();
+    let moved =
+        connection.client().execute(&statement, &[&at_ms, &append::AHEAD_MAX_MS]).await.map_err(
+            |error| match failure::constraint(&error) {
+                Some("journal_meta_heartbeat_is_not_ahead") => append::ahead(),
+                Some(_) | None => failure::of(&error),
+            },
+        )?;
+    if connection.take_doubt() {
+        connection.confirm().await?;
+    }
+    Ok(moved == 1)
+}
+
+impl Journal for PostgresJournal {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+        self.may_write()?;
+        chain::check_appends(appends)?;
+        if appends.is_empty() {
+            return Ok(Vec::new());
+        }
+        let checksums: Vec<Checksum> =
+            appends.iter().map(|append| Checksum::of(append.stream, &append.batch)).collect();
+        let expects_others = self.turns.expects_others(appends);
+        let pause = self.turns.pause(appends);
+        let (answers, took) = self.ask(async |connection| {
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+            let began = Instant::now();
+            let answers = append::append(connection, appends, &checksums, expects_others).await?;
+            Ok((answers, began.elapsed()))
+        })?;
+        self.turns.went(appends, &answers, took);
+        for (Append { stream, batch }, answer) in appends.iter().zip(&answers) {
+            match answer {
+                Appended::Appended | Appended::AlreadyThere => {
+                    self.pool.knows(*stream, batch.head());
+                }
+                Appended::Conflict { .. } => {}
+            }
+        }
+        if answers.contains(&Appended::Appended) {
+            self.sync_count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(answers)
+    }
+
+    fn read(
+        &self,
+        stream: StreamId,
+        after: Head,
+        limit_bytes: usize,
+    ) -> Result<Vec<Batch>, StoreError> {
+        chain::check_stream(stream)?;
+        let batches = self
+            .ask(async |connection| history::read(connection, stream, after, limit_bytes).await)?;
+        if let Some(last) = batches.last() {
+            self.pool.knows(stream, last.head());
+        }
+        Ok(batches)
+    }
+
+    fn head(&self, stream: StreamId) -> Result<Head, StoreError> {
+        chain::check_stream(stream)?;
+        self.ask(async |connection| history::end(connection, stream).await.map(|end| end.head))
+    }
+
+    fn heads(&self) -> Result<Vec<(StreamId, Head)>, StoreError> {
+        self.ask(async |connection| history::heads(connection).await)
+    }
+
+    fn heartbeat(&self, at_ms: u64) -> Result<(), StoreError> {
+        self.may_write()?;
+        chain::check_time(at_ms)?;
+        let at_ms = at_ms.cast_signed();
+        if self.ask(async |connection| move_heartbeat(connection, at_ms).await)? {
+            self.sync_count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn last_heartbeat(&self) -> Result<Option<u64>, StoreError> {
+        self.ask(async |connection| history::heartbeat(connection).await)
+    }
+
+    fn now_ms(&self) -> Result<u64, StoreError> {
+        self.ask(async |connection| history::clock(connection).await)
+    }
+
+    fn save_snapshot(
+        &self,
+        stream: StreamId,
+        head: Head,
+        snapshot: WriteSnapshot<'_>,
+    ) -> Result<(), StoreError> {
+        self.may_write()?;
+        chain::check_stream(stream)?;
+        let is_there = head != Head::EMPTY
+            && self.ask(async |connection| history::contains(connection, stream, head).await)?;
+        if !is_there {
+            return Err(StoreError::Invalid(format!("batch {head} is not in stream {stream}")));
+        }
+        snapshots::save(self, stream, head, snapshot)
+    }
+
+    fn load_snapshot(&self, stream: StreamId) -> Result<Option<(Head, Vec<u8>)>, StoreError> {
+        chain::check_stream(stream)?;
+        snapshots::load(self, stream)
+    }
+
+    /// Everything is in its place with each commit.
+    fn sync(&self) -> Result<(), StoreError> {
+        self.may_write()
+    }
+
+    fn sync_count(&self) -> u64 {
+        self.sync_count.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,277 @@
+//! The tables, which version of them is there, and the epoch.
+//!
+//! Everything is in the schema that the connection's `search_path` names first, and every table is
+//! named `journal_…`, so that a database may have other things in it. Several nodes that start at a
+//! time bring the tables up once: whoever comes second waits for the first one's transaction, at the
+//! row that says the version, or, where not even that was there, fails at PostgreSQL's own tables and
+//! looks again. A role that may not create anything can use tables that are up to date.
+
+use tokio_postgres::Error;
+
+use super::Access;
+use super::connection::{Connection, value};
+use super::failure;
+use crate::{Epoch, StoreError};
+
+/// How often somebody else may be in the way before it is said.
+const RACES_MAX: u32 = 10;
+
+const BEGIN: &str = "
+-- begin
+BEGIN
+";
+
+const COMMIT: &str = "
+-- commit
+COMMIT
+";
+
+const ROLL_BACK: &str = "
+-- roll_back
+ROLLBACK
+";
+
+const FIND_SCHEMA: &str = "
+-- find_schema
+SELECT to_regclass('journal_schema') IS NOT NULL
+";
+
+const READ_VERSION: &str = "
+-- read_version
+SELECT version
+FROM journal_schema
+";
+
+const CREATE_VERSION: &str = "
+-- create_version
+CREATE TABLE IF NOT EXISTS journal_schema (
+    one     boolean NOT NULL,
+    version integer NOT NULL,
+    CONSTRAINT journal_schema_one_row PRIMARY KEY (one),
+    CONSTRAINT journal_schema_row_is_one CHECK (one)
+);
+
+INSERT INTO journal_schema (one, version)
+VALUES (true, 0)
+ON CONFLICT ON CONSTRAINT journal_schema_one_row DO NOTHING
+";
+
+/// Whoever else brings up the tables waits here.
+const LOCK_VERSION: &str = "
+-- lock_version
+SELECT version
+FROM journal_schema
+FOR UPDATE
+";
+
+const SET_VERSION: &str = "
+-- set_version
+UPDATE journal_schema
+SET version = $1::integer
+";
+
+/// What leads from each version to the next. The latest an `at` may be stands beside it, so that the
+/// database itself refuses what is too far ahead of its clock, or before what it follows; and by the
+/// constraint's name the refusal is known. A body is not compressed: it is dense already, and read
+/// whole.
+const STEPS: [&str; 1] = ["
+-- create_schema_1
+CREATE TABLE journal_meta (
+    one                 boolean NOT NULL,
+    epoch               bigint NOT NULL,
+    heartbeat_ms        bigint,
+    heartbeat_latest_ms bigint,
+    confirmations       bigint NOT NULL,
+    CONSTRAINT journal_meta_one_row PRIMARY KEY (one),
+    CONSTRAINT journal_meta_row_is_one CHECK (one),
+    CONSTRAINT journal_meta_heartbeat_is_a_time CHECK (heartbeat_ms >= 0),
+    CONSTRAINT journal_meta_heartbeat_is_not_ahead CHECK (heartbeat_ms <= heartbeat_latest_ms)
+);
+
+CREATE TABLE journal_stream (
+    stream         integer NOT NULL,
+    number         bigint NOT NULL,
+    id             bytea NOT NULL,
+    previous_at_ms bigint NOT NULL,
+    at_ms          bigint NOT NULL,
+    latest_ms      bigint NOT NULL,
+    CONSTRAINT journal_stream_one_row PRIMARY KEY (stream),
+    CONSTRAINT journal_stream_id_is_128_bits CHECK (octet_length(id) = 16),
+    CONSTRAINT journal_stream_time_goes_on CHECK (at_ms >= previous_at_ms),
+    CONSTRAINT journal_stream_is_not_ahead CHECK (at_ms <= latest_ms)
+) WITH (fillfactor = 20);
+
+CREATE TABLE journal_batch (
+    stream   integer NOT NULL,
+    number   bigint NOT NULL,
+    id       bytea NOT NULL,
+    previous bytea NOT NULL,
+    at_ms    bigint NOT NULL,
+    checksum bytea NOT NULL,
+    body     bytea NOT NULL,
+    CONSTRAINT journal_batch_one_per_number PRIMARY KEY (stream, number),
+    CONSTRAINT journal_batch_id_is_128_bits CHECK (octet_length(id) = 16),
+    CONSTRAINT journal_batch_previous_is_128_bits CHECK (octet_length(previous) = 16),
+    CONSTRAINT journal_batch_checksum_is_128_bits CHECK (octet_length(checksum) = 16)
+);
+
+ALTER TABLE journal_batch
+ALTER COLUMN body SET STORAGE EXTERNAL;
+
+CREATE TABLE journal_snapshot (
+    stream   integer NOT NULL,
+    save     bigint NOT NULL,
+    number   bigint NOT NULL,
+    id       bytea NOT NULL,
+    begun_at timestamptz NOT NULL,
+    length   bigint,
+    digest   bytea,
+    CONSTRAINT journal_snapshot_one_per_save PRIMARY KEY (stream, save)
+);
+
+CREATE TABLE journal_snapshot_piece (
+    stream integer NOT NULL,
+    save   bigint NOT NULL,
+    piece  integer NOT NULL,
+    bytes  bytea NOT NULL,
+    CONSTRAINT journal_snapshot_piece_one_per_place PRIMARY KEY (stream, save, piece),
+    CONSTRAINT journal_snapshot_piece_is_of_a_save FOREIGN KEY (stream, save)
+        REFERENCES journal_snapshot (stream, save) ON DELETE CASCADE
+);
+
+ALTER TABLE journal_snapshot_piece
+ALTER COLUMN bytes SET STORAGE EXTERNAL
+"];
+
+const INSERT_META: &str = "
+-- insert_meta
+INSERT INTO journal_meta (one, epoch, confirmations)
+VALUES (true, $1::bigint, 0)
+ON CONFLICT ON CONSTRAINT journal_meta_one_row DO NOTHING
+";
+
+const READ_EPOCH: &str = "
+-- read_epoch
+SELECT epoch
+FROM journal_meta
+";
+
+const CHANGE_EPOCH: &str = "
+-- change_epoch
+UPDATE journal_meta
+SET epoch = $1::bigint
+";
+
+/// A stream whose last batch is not there, or is another one.
+const FIND_BROKEN_END: &str = "
+-- find_broken_end
+SELECT stream.stream
+FROM journal_stream AS stream
+LEFT JOIN journal_batch AS batch
+    ON batch.stream = stream.stream
+    AND batch.number = stream.number
+WHERE batch.id IS DISTINCT FROM stream.id
+ORDER BY stream.stream
+LIMIT 1
+";
+
+/// Makes sure that the tables are there and of the version that this program knows, and says which
+/// history they have: a new epoch, if `accept` is to make it another one.
+pub(super) async fn prepare(
+    connection: &Connection,
+    access: Access,
+    accept: bool,
+) -> Result<Epoch, StoreError> {
+    let found = check_version(connection).await?;
+    match (access, found) {
+        (Access::Read, None | Some(0)) => {
+            return Err(StoreError::NotAStore("this database has no journal".to_owned()));
+        }
+        (Access::Read, Some(_)) => {}
+        (Access::Write, found) => {
+            if found < Some(newest()) {
+                bring_up_once(connection).await?;
+            }
+            if accept {
+                let epoch = crate::new_epoch()?;
+                tracing::warn!(%epoch, "the history is accepted as it is, under a new epoch");
+                connection.execute(CHANGE_EPOCH, &[&epoch.0.cast_signed()]).await?;
+            }
+        }
+    }
+    if let Some(broken) = connection.row(FIND_BROKEN_END, &[]).await? {
+        let stream: i32 = value(&broken, 0)?;
+        return Err(StoreError::Corrupt(format!("stream {stream} has lost its last batch")));
+    }
+    read_epoch(connection).await
+}
+
+/// Makes sure that this is the history it was, and of a version that this program knows: it may have
+/// been brought up by another node.
+pub(super) async fn check_epoch(connection: &Connection, epoch: Epoch) -> Result<(), StoreError> {
+    check_version(connection).await?;
+    let found = read_epoch(connection).await?;
+    if found == epoch {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "this is another history: its epoch is {found}, and was {epoch} at the start"
+    )))
+}
+
+async fn read_epoch(connection: &Connection) -> Result<Epoch, StoreError> {
+    let row = connection.one(READ_EPOCH, &[]).await?;
+    value(&row, 0).map(|epoch: i64| Epoch(epoch.cast_unsigned()))
+}
+
+/// The version of the tables, if there are any. A newer one is refused.
+async fn check_version(connection: &Connection) -> Result<Option<u32>, StoreError> {
+    let row = connection.one(FIND_SCHEMA, &[]).await?;
+    if !value::<bool>(&row, 0)? {
+        return Ok(None);
+    }
+    let row = connection.one(READ_VERSION, &[]).await?;
+    let found = u32::try_from(value::<i32>(&row, 0)?)
+        .map_err(|_| failure::of_value("the schema's version"))?;
+    if found > newest() {
+        return Err(StoreError::NewerSchema { found, known: newest() });
+    }
+    Ok(Some(found))
+}
+
+fn newest() -> u32 {
+    u32::try_from(STEPS.len()).expect("a few")
+}
+
+/// Brings the tables up, or sees that somebody else did.
+async fn bring_up_once(connection: &Connection) -> Result<(), StoreError> {
+    let epoch = crate::new_epoch()?;
+    let mut races = 0;
+    loop {
+        let Err(error) = bring_up(connection, epoch).await else { break };
+        connection.run(ROLL_BACK).await?;
+        races += 1;
+        if !failure::is_race(&error) || races > RACES_MAX {
+            let why = failure::described(&error);
+            return Err(StoreError::Unavailable(format!("the tables cannot be made: {why}")));
+        }
+    }
+    check_version(connection).await.map(drop)
+}
+
+async fn bring_up(connection: &Connection, epoch: Epoch) -> Result<(), Error> {
+    let client = connection.client();
+    client.batch_execute(BEGIN).await?;
+    client.batch_execute(CREATE_VERSION).await?;
+    let found: i32 = client.query_one(LOCK_VERSION, &[]).await?.try_get(0)?;
+    // A newer one is left as it is; the next look refuses it.
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX)) {
+        client.batch_execute(step).await?;
+    }
+    let newest = newest().cast_signed();
+    if found < newest {
+        client.execute(INSERT_META, &[&epoch.0.cast_signed()]).await?;
+        client.execute(SET_VERSION, &[&newest]).await?;
+    }
+    client.batch_execute(COMMIT).await
+}
