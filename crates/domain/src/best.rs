@@ -23,8 +23,9 @@ use crate::plan::{Hall, Stretch, distance};
 use crate::refusal::Refusal;
 use crate::seats::Seats;
 
-/// Seats in one group, at most: more than any limit of a sale.
-pub const GROUP_MAX: u32 = 60;
+/// Seats in one group, at most: more than any limit of a sale, and so few that a word has room for the
+/// starts of several groups ([`Starts::step`]).
+pub const GROUP_MAX: u32 = 50;
 
 /// The best `count` free seats beside each other, of the grade that is called `grade` or, without
 /// one, of the first that has so many.
