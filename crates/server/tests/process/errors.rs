@@ -166,7 +166,7 @@ async fn a_wish_for_seats_that_cannot_be_met_is_refused() {
         (json!({ "best": 0 }), 422, "no_seats"),
         (json!({ "best": 5 }), 422, "too_many_seats"),
         (json!({ "best": 2, "grade": "nowhere" }), 404, "grade_not_found"),
-        (json!({ "best": 2, "price": 99 }), 409, "price_changed"),
+        (json!({ "best": 1, "price": 99 }), 409, "price_changed"),
         (json!({ "best": 2, "seat_number": "A1" }), 400, "malformed_request"),
         (json!({ "best": -2 }), 400, "malformed_request"),
         (json!({}), 422, "no_seats"),
