@@ -7,6 +7,8 @@ use crate::rust_text::RustText;
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) files: Vec<File>,
+    /// The paths of those that are no text: pictures.
+    pub(crate) others: Vec<String>,
 }
 
 /// One text file.
@@ -20,26 +22,29 @@ pub(crate) struct File {
 }
 
 impl Tree {
-    /// Reads the files from the disk. Files that are no UTF-8 text are left out, and so are those
-    /// that git knows but that are gone from the disk.
+    /// Reads the files from the disk. Of files that are no UTF-8 text only the path is known; those that
+    /// git knows but that are gone from the disk are left out.
     pub(crate) fn read() -> Result<Self, String> {
         let root = command::root();
         let words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let listed = String::from_utf8(command::output(&words)?)
             .map_err(|_| "A path in the tree is not UTF-8.".to_owned())?;
-        let mut files = Vec::new();
+        let (mut files, mut others) = (Vec::new(), Vec::new());
         for path in listed.split_terminator('\0') {
             let Ok(bytes) = std::fs::read(root.join(path)) else { continue };
-            let Ok(text) = String::from_utf8(bytes) else { continue };
-            files.push(File::new(path, text));
+            match String::from_utf8(bytes) {
+                Ok(text) => files.push(File::new(path, text)),
+                Err(_) => others.push(path.to_owned()),
+            }
         }
-        Ok(Self { files })
+        Ok(Self { files, others })
     }
 
     /// Whether the path names a file of the tree, or a folder with files in it.
     pub(crate) fn has(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
-        self.files.iter().any(|file| file.path == path || file.path.starts_with(&folder))
+        let names = self.files.iter().map(|file| &file.path).chain(&self.others);
+        names.into_iter().any(|name| name == path || name.starts_with(&folder))
     }
 
     /// The Rust files, each with its text taken apart.

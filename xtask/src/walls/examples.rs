@@ -238,7 +238,7 @@ fn tree(path: &str, text: &str) -> Tree {
     if text != "\0" {
         files.push(File::new(path, text.to_owned()));
     }
-    Tree { files }
+    Tree { files, others: Vec::new() }
 }
 
 /// Our crates, one of them with a dependency more.
