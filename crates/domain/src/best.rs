@@ -24,7 +24,7 @@ use crate::refusal::Refusal;
 use crate::seats::Seats;
 
 /// Seats in one group, at most: more than any limit of a sale, and so few that a word has room for the
-/// starts of several groups ([`Starts::step`]).
+/// starts of several groups.
 pub const GROUP_MAX: u32 = 50;
 
 /// The best `count` free seats beside each other, of the grade that is called `grade` or, without
