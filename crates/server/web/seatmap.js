@@ -390,7 +390,11 @@ export class SeatMap {
       const size = Math.min(Math.max(wide / 6, 9 * dots), 20 * dots);
       if (wide < 22 * dots) continue;
       const x = ((section.left + section.right) / 2) * scale + ox;
-      const y = ((section.top + section.bottom) / 2) * scale + oy;
+      // Over the seats while they are specks, and before the first row once they can be told apart.
+      const y =
+        pitch < 7 * dots
+          ? ((section.top + section.bottom) / 2) * scale + oy
+          : section.top * scale + oy - pitch / 2 - size;
       context.font = `700 ${size}px ${c.font}`;
       const text = context.measureText(section.name).width;
       context.fillStyle = c.label;
