@@ -70,7 +70,7 @@ fn a_location_names_the_backend() {
     let journal = store::open(&format!("sqlite:{path}"), options()).unwrap();
     let batches = fill(&*journal, ONE, 2);
     drop(journal);
-    assert_eq!(store::open(path, options()).unwrap().head(ONE).unwrap(), batches[1].head());
+    assert_eq!(open_again(path).head(ONE).unwrap(), batches[1].head());
     let reader = store::open_read_only(path, options()).unwrap();
     assert_eq!(reader.heads().unwrap(), [(ONE, batches[1].head())]);
 
