@@ -93,6 +93,23 @@ fn reading(pairs: &Pairs, least: f64) -> Reading {
         Some(Series { median, min, max }) => format!("{median:.2} ({min:.2}..{max:.2})"),
         None => String::new(),
     };
+    let mut details = Vec::new();
+    if let Some(fault) = void(&verdict) {
+        details.push(format!("Not counted: {fault}."));
+    }
+    let tables = vec![table(pairs, ["maepyo", "floor"])];
+    Reading { measured, details, tables, verdict }
+}
+
+fn void(verdict: &Verdict) -> Option<&str> {
+    match verdict {
+        Verdict::Void(why) | Verdict::Noisy(why) => Some(why),
+        Verdict::Reached | Verdict::Missed | Verdict::Absent(_) | Verdict::Shown => None,
+    }
+}
+
+/// Both servers' rounds, by the names of the servers.
+pub(crate) fn table(pairs: &Pairs, [product, floor]: [&str; 2]) -> Table {
     let mut table = Table::new(&[
         "",
         "calls",
@@ -105,20 +122,9 @@ fn reading(pairs: &Pairs, least: f64) -> Reading {
         "answered writes per commit",
         "commits",
     ]);
-    table.rows.push(line("maepyo", &pairs.product));
-    table.rows.push(line("floor", &pairs.floor));
-    let mut details = Vec::new();
-    if let Some(fault) = void(&verdict) {
-        details.push(format!("Not counted: {fault}."));
-    }
-    Reading { measured, details, tables: vec![table], verdict }
-}
-
-fn void(verdict: &Verdict) -> Option<&str> {
-    match verdict {
-        Verdict::Void(why) | Verdict::Noisy(why) => Some(why),
-        Verdict::Reached | Verdict::Missed | Verdict::Absent(_) | Verdict::Shown => None,
-    }
+    table.rows.push(line(product, &pairs.product));
+    table.rows.push(line(floor, &pairs.floor));
+    table
 }
 
 /// The rounds of one server, as a line of a table.

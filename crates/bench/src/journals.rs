@@ -3,10 +3,10 @@
 
 use pgserver::{Server, Setup};
 
-use crate::compare::{RATE_EXPECTED, line};
+use crate::compare::{RATE_EXPECTED, table};
 use crate::figures::PerSecond;
 use crate::measure::closed_round;
-use crate::report::{Reading, Table};
+use crate::report::Reading;
 use crate::round::Round;
 use crate::scenes::{self, Scene};
 use crate::series::Series;
@@ -64,20 +64,6 @@ fn reading(pairs: &Pairs) -> Reading {
             (format!("{median:.2} ({min:.2}..{max:.2})"), verdict)
         }
     };
-    let mut table = Table::new(&[
-        "",
-        "calls",
-        "p50",
-        "p99",
-        "longest",
-        "processor per call",
-        "server's core",
-        "load's core",
-        "answered writes per commit",
-        "commits",
-    ]);
-    table.rows.push(line("PostgreSQL", &pairs.product));
-    table.rows.push(line("SQLite", &pairs.floor));
     Reading {
         measured,
         details: vec![
@@ -85,7 +71,7 @@ fn reading(pairs: &Pairs) -> Reading {
              office; its own processor time is not in the figures."
                 .to_owned(),
         ],
-        tables: vec![table],
+        tables: vec![table(pairs, ["PostgreSQL", "SQLite"])],
         verdict,
     }
 }

@@ -1,11 +1,13 @@
 //! How a thread whose work can wait gives way to those whose work cannot.
 //!
 //! A low priority is not enough. A thread of the last priority still runs in every gap that the others
-//! leave, some fifty microseconds at a time, and each time fills the core's caches with its own work, so
-//! that all others find theirs cold: on one core, at half of the full load, the ledger's thread made holds
-//! cost twice as much, and 99 % took 300 ms instead of 7. So such a thread looks after each piece of its
-//! work how long it had to wait for its core. If that is much, somebody else needs the core, and it
-//! rests for many times as long as it has run. Where cores are free it never waits, and never rests.
+//! leave, so that on a core that is half used nothing is ever ready at once and, so it seems, nothing in
+//! the caches is left as it was. On one core, at half of the full load, half of the holds were answered
+//! within 3.7 to 71 ms beside the ledger's thread, the core 98 % busy; since it rests, within 2.6 to 2.7
+//! ms, the core 79 to 81 % busy (three rounds each, in turns; `docs/performance.md`). So such a thread
+//! looks after each piece of its work how long it had to wait for its core. If that is much, somebody else
+//! needs the core, and it rests for many times as long as it has run. Where cores are free it never waits,
+//! and never rests.
 //!
 //! Linux tells both times for each thread (`/proc/thread-self/schedstat`); elsewhere nobody rests.
 

@@ -2,12 +2,12 @@
 // printed; what fails is only what nobody could call smooth, for the machine may be busy.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
-import { BoxOffice } from "./support/box_office.js";
-import { arrives, Browser, DESKTOP, PHONE } from "./support/browser.js";
+import { arrives, DESKTOP, PHONE } from "./support/browser.js";
 import { hold, join, press, READS } from "./support/journey.js";
 import { stadium } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -20,24 +20,7 @@ const OPEN_MAX_MS = 10_000;
 /** Each tap comes nearer; from so far no seat is too small. */
 const TAPS_MAX = 8;
 
-/** @type {Browser} */
-let browser;
-/** @type {BoxOffice} */
-let office;
-
-before(async () => {
-  browser = await Browser.open();
-  office = await BoxOffice.selling({ stadium: stadium() });
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-  await office?.end();
-});
+const here = stage({ stadium: stadium() });
 
 /**
  * Opens the map; how long that took.
@@ -131,7 +114,7 @@ async function movesSmoothly(t, page, what) {
 }
 
 test("the map of 50,000 seats opens, and moves at every size", async (t) => {
-  const visitor = await browser.visitor(office, { device: DESKTOP });
+  const visitor = await here.browser.visitor(here.office, { device: DESKTOP });
   const { page } = visitor;
   const took = await openMap(page);
   t.diagnostic(`50,000 seats: the map is there after ${took.toFixed(0)} ms`);
@@ -147,7 +130,7 @@ test("the map of 50,000 seats opens, and moves at every size", async (t) => {
 });
 
 test("a finger finds a seat among 50,000, and holds it", async () => {
-  const visitor = await browser.visitor(office, { device: PHONE });
+  const visitor = await here.browser.visitor(here.office, { device: PHONE });
   const { page } = visitor;
   await openMap(page);
   const box = await page.locator("#map").boundingBox();
@@ -166,7 +149,7 @@ test("a finger finds a seat among 50,000, and holds it", async () => {
 });
 
 test("a seat among 50,000 is found in the list, by its section", async () => {
-  const visitor = await browser.visitor(office, { device: PHONE });
+  const visitor = await here.browser.visitor(here.office, { device: PHONE });
   const { page } = visitor;
   await openMap(page);
   await press(page.getByRole("button", { name: reads.list, exact: true }));
@@ -178,7 +161,7 @@ test("a seat among 50,000 is found in the list, by its section", async () => {
 });
 
 test("the best two of a stadium are held at one press", async () => {
-  const visitor = await browser.visitor(office, { device: PHONE });
+  const visitor = await here.browser.visitor(here.office, { device: PHONE });
   const { page } = visitor;
   await openMap(page);
   await press(page.locator("#best"));

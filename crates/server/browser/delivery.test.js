@@ -1,38 +1,20 @@
 // How the pages are delivered: light, closed to everything foreign, and the same for everybody.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { BoxOffice } from "./support/box_office.js";
-import { Browser } from "./support/browser.js";
+import { test } from "node:test";
 import { club } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
 const PAGES = ["/", "/waiting", "/seats", "/pay", "/tickets"];
 
 /** The first view, compressed, as it crosses the network with its headers. */
 const FIRST_VIEW_MAX = 100_000;
 
-/** @type {Browser} */
-let browser;
-/** @type {BoxOffice} */
-let office;
-
-before(async () => {
-  browser = await Browser.open();
-  office = await BoxOffice.selling({ club: club() });
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-  await office?.end();
-});
+const here = stage({ club: club() });
 
 test("the first view of each page is light", async (t) => {
   for (const path of PAGES) {
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(here.office);
     const { page } = visitor;
     const network = await visitor.context.newCDPSession(page);
     await network.send("Network.enable");
@@ -55,7 +37,7 @@ test("the first view of each page is light", async (t) => {
     assert(files >= 3, `${path}: a page, its style and its script at least`);
     // A browser without a window asks for no icon.
     const icon = await page.locator('link[rel="icon"]').getAttribute("href");
-    const answer = await fetch(new URL(String(icon), office.origin));
+    const answer = await fetch(new URL(String(icon), here.office.origin));
     assert.equal(answer.status, 200);
     bytes += (await answer.arrayBuffer()).byteLength;
     t.diagnostic(`first view of ${path}: ${(bytes / 1000).toFixed(1)} kB in ${files + 1} files`);
@@ -68,7 +50,7 @@ test("every page has a strict policy, and the payment one of its own", async () 
   /** @type {Map<string, string>} */
   const policies = new Map();
   for (const path of PAGES) {
-    const answer = await fetch(office.origin + path);
+    const answer = await fetch(here.office.origin + path);
     assert.equal(answer.status, 200, path);
     assert.match(answer.headers.get("content-type") ?? "", /^text\/html/);
     const policy = answer.headers.get("content-security-policy") ?? "";
@@ -85,23 +67,23 @@ test("every page has a strict policy, and the payment one of its own", async () 
 });
 
 test("what is immutable is not asked for twice, and what is not says when it is stale", async () => {
-  const page = await fetch(`${office.origin}/`);
+  const page = await fetch(`${here.office.origin}/`);
   const text = await page.text();
   const assets = [...text.matchAll(/(?:src|href)="(\/web\/[^"]+)"/g)].map(([, path]) =>
     String(path),
   );
   assert(assets.length >= 3, text);
   for (const path of assets) {
-    const answer = await fetch(office.origin + path);
+    const answer = await fetch(here.office.origin + path);
     assert.equal(answer.status, 200, path);
     const etag = answer.headers.get("etag");
     assert(etag !== null, `${path} has an ETag`);
-    const again = await fetch(office.origin + path, { headers: { "if-none-match": etag } });
+    const again = await fetch(here.office.origin + path, { headers: { "if-none-match": etag } });
     assert.equal(again.status, 304, path);
   }
 });
 
 test("without a script the page says what is missing", async () => {
-  const answer = await fetch(`${office.origin}/`);
+  const answer = await fetch(`${here.office.origin}/`);
   assert.match(await answer.text(), /<noscript>/);
 });

@@ -2,31 +2,14 @@
 // English, in light and dark. axe looks at every page on the way.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
-import { BoxOffice } from "./support/box_office.js";
-import { Browser, DESKTOP, PHONE } from "./support/browser.js";
+import { DESKTOP, PHONE } from "./support/browser.js";
 import { fits, main, READS, walk } from "./support/journey.js";
 import { club } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
-/** @type {Browser} */
-let browser;
-/** @type {BoxOffice} */
-let office;
-
-before(async () => {
-  browser = await Browser.open();
-  office = await BoxOffice.selling({ club: club({ limits: { active_limit: 1 } }) });
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-  await office?.end();
-});
+const here = stage({ club: club({ limits: { active_limit: 1 } }) });
 
 /** @type {{language: "ko" | "en", device: typeof PHONE | typeof DESKTOP, scheme: "light" | "dark"}[]} */
 const WAYS = [
@@ -39,7 +22,7 @@ const WAYS = [
 for (const [number, { language, device, scheme }] of WAYS.entries()) {
   const on = device === PHONE ? "a phone" : "a desktop";
   test(`a ticket is bought on ${on}, in ${language}, ${scheme}`, async () => {
-    const visitor = await browser.visitor(office, {
+    const visitor = await here.browser.visitor(here.office, {
       device,
       language,
       scheme,
@@ -48,7 +31,7 @@ for (const [number, { language, device, scheme }] of WAYS.entries()) {
     });
     const { page } = visitor;
     const seat = `A${number + 1}`;
-    await walk(office, page, {
+    await walk(here.office, page, {
       language,
       seat,
       at: async (where) => {
@@ -67,7 +50,7 @@ for (const [number, { language, device, scheme }] of WAYS.entries()) {
     assert.match(link, /\/tickets#\w+\.eyJ/, "the secret stands behind the #");
     await visitor.leave();
 
-    const elsewhere = await browser.visitor(office, { language, device });
+    const elsewhere = await here.browser.visitor(here.office, { language, device });
     await elsewhere.page.goto(link);
     await elsewhere.page.getByRole("img", { name: READS[language].ticketCode }).waitFor();
     assert.doesNotMatch(elsewhere.page.url(), /eyJ/, "the secret leaves the address");
@@ -76,7 +59,7 @@ for (const [number, { language, device, scheme }] of WAYS.entries()) {
 }
 
 test("the language is changed on the page, and stays changed", async () => {
-  const visitor = await browser.visitor(office, { language: "ko" });
+  const visitor = await here.browser.visitor(here.office, { language: "ko" });
   const { page } = visitor;
   await page.goto("/");
   await page.getByRole("heading", { name: READS.ko.onSale }).waitFor();

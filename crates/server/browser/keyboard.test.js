@@ -2,11 +2,11 @@
 // be seen to have it.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { BoxOffice } from "./support/box_office.js";
-import { arrives, Browser, DESKTOP, PHONE } from "./support/browser.js";
+import { test } from "node:test";
+import { arrives, DESKTOP, PHONE } from "./support/browser.js";
 import { main, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {import("playwright-core").Locator} Locator */
@@ -16,24 +16,7 @@ const reads = READS.ko;
 /** More stops than any page has for the Tab key before what is looked for. */
 const STOPS = 150;
 
-/** @type {Browser} */
-let browser;
-/** @type {BoxOffice} */
-let office;
-
-before(async () => {
-  browser = await Browser.open();
-  office = await BoxOffice.selling({ club: club() });
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-  await office?.end();
-});
+const here = stage({ club: club() });
 
 /**
  * Presses Tab until this has the focus.
@@ -112,7 +95,7 @@ async function holdAndPay(page) {
 }
 
 test("a seat is found on the map with the arrow keys, and bought", async () => {
-  const visitor = await browser.visitor(office, { device: DESKTOP });
+  const visitor = await here.browser.visitor(here.office, { device: DESKTOP });
   const { page } = visitor;
   await comeToSeats(page);
   await tabTo(page, page.locator("#map"));
@@ -131,7 +114,7 @@ test("a seat is found on the map with the arrow keys, and bought", async () => {
 });
 
 test("a seat is found in the list, and bought, on a screen as narrow as a phone's", async () => {
-  const visitor = await browser.visitor(office, { device: PHONE });
+  const visitor = await here.browser.visitor(here.office, { device: PHONE });
   const { page } = visitor;
   await comeToSeats(page);
   await tabTo(page, page.getByRole("button", { name: reads.list, exact: true }));
@@ -143,7 +126,7 @@ test("a seat is found in the list, and bought, on a screen as narrow as a phone'
 });
 
 test("a place is given up only after a question, which Escape answers with no", async () => {
-  const visitor = await browser.visitor(office, { device: DESKTOP });
+  const visitor = await here.browser.visitor(here.office, { device: DESKTOP });
   const { page } = visitor;
   await comeToSeats(page);
   const stop = page.locator("#stop");

@@ -2,13 +2,14 @@
 // killed; the turn comes also while nobody looks; and every end of a line has its page.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice, until } from "./support/box_office.js";
-import { arrives, Browser, hide, mayHide, show } from "./support/browser.js";
+import { arrives, hide, mayHide, show } from "./support/browser.js";
 import { crowd } from "./support/buyer.js";
 import { fits, join, main, press, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -17,20 +18,7 @@ const reads = READS.ko;
 /** One is let in at a time, so that everybody else waits. */
 const ONE_AT_A_TIME = { limits: { active_limit: 1 } };
 
-/** @type {Browser} */
-let browser;
-
-before(async () => {
-  browser = await Browser.open();
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-});
+const here = stage();
 
 /**
  * @param {object} wishes
@@ -66,7 +54,7 @@ async function says(page, title) {
 test("a reload and a second tab keep the place, and both tabs go on to the seats", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     const [first, second] = await crowd(office, 2);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await join(page, "ko");
     await standsAt(page, 3);
@@ -92,7 +80,7 @@ test("a reload and a second tab keep the place, and both tabs go on to the seats
 test("offline and back, the place is kept", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     const [front] = await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     visitor.expect(/net::ERR_/);
     const { page } = visitor;
     await join(page, "ko");
@@ -113,7 +101,7 @@ test("offline and back, the place is kept", async () => {
 test("a server that is killed and started again has kept the place", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     const [front] = await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     visitor.expect(/net::ERR_/);
     const { page } = visitor;
     await join(page, "ko");
@@ -136,7 +124,7 @@ test("a server that is killed and started again has kept the place", async () =>
 test("a page that is opened while the server is down says so, and goes on by itself", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     visitor.expect(/net::ERR_/);
     const { page } = visitor;
     await page.goto("/");
@@ -161,7 +149,7 @@ test("a page that is opened while the server is down says so, and goes on by its
 test("the turn comes while another tab is in front: the title says it, and a notification", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     const [front] = await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     await mayHide(visitor);
     await visitor.context.grantPermissions(["notifications"]);
     await visitor.context.addInitScript(() => {
@@ -197,7 +185,7 @@ test("the turn comes while another tab is in front: the title says it, and a not
 test("who comes back after hiding asks at once", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     const [front] = await crowd(office, 2);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     await mayHide(visitor);
     const { page } = visitor;
     await join(page, "ko");
@@ -215,7 +203,7 @@ test("who comes back after hiding asks at once", async () => {
 test("leaving the line takes a question, and then it is left", async () => {
   await atClub(ONE_AT_A_TIME, async (office) => {
     await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await join(page, "ko");
     await press(page.getByRole("button", { name: "대기 취소" }));
@@ -237,7 +225,7 @@ test("leaving the line takes a question, and then it is left", async () => {
 test("a line that is full lets in by itself who keeps the page open", async () => {
   await atClub({ limits: { active_limit: 1, line_capacity: 1 } }, async (office) => {
     const [, waiting] = await crowd(office, 2);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await join(page, "ko");
     await says(page, "대기 인원이 가득 찼습니다");
@@ -251,7 +239,7 @@ test("a line that is full lets in by itself who keeps the page open", async () =
 test("a sale that is paused, sold out or closed says so", async () => {
   await atClub({ rows: "A", seats: 2, ...ONE_AT_A_TIME }, async (office) => {
     const [front] = await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await office.operate("POST", "/admin/sales/club/pause");
     await page.goto("/");
@@ -271,7 +259,7 @@ test("a sale that is paused, sold out or closed says so", async () => {
   });
   await atClub(ONE_AT_A_TIME, async (office) => {
     await crowd(office, 1);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await join(page, "ko");
     await standsAt(page, 2);
@@ -287,7 +275,7 @@ test("a sale that is paused, sold out or closed says so", async () => {
 test("a sale opens at its second, by the server's clock, before the eyes of who looks", async () => {
   const opensAt = new Date(Date.now() + 8_000).toISOString();
   await atClub({ opensAt }, async (office) => {
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     // This device's clock is wrong by hours.
     await page.addInitScript(() => {
@@ -311,7 +299,7 @@ test("a sale opens at its second, by the server's clock, before the eyes of who 
 
 test("who is too slow to choose is told so, and can join again", async () => {
   await atClub({ limits: { active_limit: 1, choose_ttl: 3 } }, async (office) => {
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await join(page, "ko");
     await arrives(page, "/seats");
@@ -328,7 +316,7 @@ test("who is too slow to choose is told so, and can join again", async () => {
 
 test("who is nobody's buyer is shown the way", async () => {
   await atClub({}, async (office) => {
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     for (const address of ["/waiting", "/waiting#club", "/seats#club-1"]) {
       await page.goto(address);

@@ -1,31 +1,19 @@
 // Paying: what is declined, slow, unanswered or too late is each told as it is, and nobody pays twice.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice } from "./support/box_office.js";
-import { arrives, Browser } from "./support/browser.js";
+import { arrives } from "./support/browser.js";
 import { choose, hold, joinToSeats, main, pay, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
 const reads = READS.ko;
 
-/** @type {Browser} */
-let browser;
-
-before(async () => {
-  browser = await Browser.open();
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-});
+const here = stage();
 
 /**
  * Somebody who has come to the payment.
@@ -37,7 +25,7 @@ after(async () => {
 async function atPayment(limits, act) {
   const office = await BoxOffice.selling({ club: club({ limits }) });
   try {
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await joinToSeats(page, "ko");
     await choose(page, "ko", ["A1", "A2"]);

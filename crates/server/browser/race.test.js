@@ -2,34 +2,22 @@
 // give back is seen as it happens; the box office can be asked for the best seats.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { axeFindsNothing } from "./support/axe.js";
 import { BoxOffice } from "./support/box_office.js";
-import { arrives, Browser, DESKTOP } from "./support/browser.js";
+import { arrives, DESKTOP } from "./support/browser.js";
 import { Buyer } from "./support/buyer.js";
 import { choose, hold, joinToSeats, main, press, READS } from "./support/journey.js";
 import { club } from "./support/sales.js";
+import { stage } from "./support/stage.js";
 
 /** @typedef {import("playwright-core").Page} Page */
 
 const reads = READS.ko;
 
-/** @type {Browser} */
-let browser;
+const here = stage();
 /** @type {BoxOffice} */
 let office;
-
-before(async () => {
-  browser = await Browser.open();
-});
-
-afterEach(async () => {
-  await browser.empty();
-});
-
-after(async () => {
-  await browser?.close();
-});
 
 /**
  * @param {object} wishes
@@ -57,7 +45,7 @@ async function tellsThatItIsLost(page) {
 
 test("of two who press for one seat, one gets it, and the other is offered another", async () => {
   await atClub({}, async () => {
-    const visitors = [await browser.visitor(office), await browser.visitor(office)];
+    const visitors = [await here.browser.visitor(office), await here.browser.visitor(office)];
     for (const { page } of visitors) {
       await joinToSeats(page, "ko");
       await choose(page, "ko", ["A5"]);
@@ -88,7 +76,7 @@ test("of two who press for one seat, one gets it, and the other is offered anoth
 
 test("what others take and give back is seen at once, and a chosen seat is explained", async () => {
   await atClub({}, async () => {
-    const visitor = await browser.visitor(office, { device: DESKTOP });
+    const visitor = await here.browser.visitor(office, { device: DESKTOP });
     const { page } = visitor;
     await joinToSeats(page, "ko");
     await choose(page, "ko", ["B5", "B6"]);
@@ -108,7 +96,7 @@ test("what others take and give back is seen at once, and a chosen seat is expla
 
 test("nobody is told that somebody else was faster about seats that are their own", async () => {
   await atClub({}, async () => {
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await joinToSeats(page, "ko");
     await choose(page, "ko", ["C1", "C2"]);
@@ -134,7 +122,7 @@ test("the best seats side by side are held at one press, or it is said why not",
   await atClub({ rows: "A-B", seats: 5, limits: { seats_per_reservation: 6 } }, async () => {
     const other = await (await new Buyer(office).join()).turn();
     await other.hold(["A3", "B3"]);
-    const visitor = await browser.visitor(office);
+    const visitor = await here.browser.visitor(office);
     const { page } = visitor;
     await joinToSeats(page, "ko");
     const more = page.getByRole("button", { name: "한 좌석 더" });

@@ -134,7 +134,7 @@ export async function call(path, options = {}) {
  * @param {Options} [options]
  * @returns {Promise<Outcome<T>>}
  */
-export async function insist(path, options = {}) {
+async function insist(path, options = {}) {
   for (let tried = 1; ; tried += 1) {
     const outcome = /** @type {Outcome<T>} */ (await call(path, options));
     const unable =

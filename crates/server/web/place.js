@@ -76,7 +76,7 @@ export function keep(sale, change) {
 }
 
 /** @param {string} sale */
-export function forget(sale) {
+function forget(sale) {
   store(
     PLACES,
     places().filter((kept) => kept.sale_id !== sale),

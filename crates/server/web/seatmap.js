@@ -4,8 +4,6 @@
 // larger than what is seen; moving shows another part of it, and enlarging stretches it until the fingers
 // rest. Then, or when the picture's edge comes near, it is drawn anew.
 
-/** Whether movements may be shown: some people get sick from them. */
-const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 /** The picture is so many times as wide and as high as what is seen. */
 const LARGER = 1.6;
 /** Pixels from seat to seat from which on a seat can be chosen by a finger. */
@@ -46,7 +44,6 @@ export class SeatMap {
     this.pointers = new Map();
     this.moved = 0;
     this.asked = false;
-    this.sharpen = 0;
     this.colours = colours(canvas, board.plan.grades.length);
     const across = Math.max(board.right - board.left, board.bottom - board.top);
     this.margin = Math.min(MARGIN_MAX, across * 0.06 + board.pitch);
@@ -553,11 +550,6 @@ export class SeatMap {
   /** Where the keys begin: the first free seat. */
   first() {
     return Math.max(this.board.free.indexOf(1), 0);
-  }
-
-  /** Whether movements are to be avoided. */
-  calm() {
-    return CALM.matches;
   }
 }
 

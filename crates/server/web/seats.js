@@ -22,6 +22,7 @@ import {
   the,
 } from "./dom.js";
 import { follow } from "./live.js";
+import { placeOver } from "./over.js";
 import { anew, keep, placeIn, where } from "./place.js";
 import { SeatMap } from "./seatmap.js";
 import { count, evening, money, words } from "./words.js";
@@ -675,25 +676,7 @@ function seen(place) {
 /** @param {import("./api.js").Place} place */
 function ended(place) {
   runDown(undefined, { face: "", minute: "", over: () => {} });
-  over(() => {
-    const w = words();
-    const more = {
-      too_slow: w.gone_too_slow,
-      hold_expired: w.gone_hold_expired,
-      absent: w.gone_absent,
-      left: w.gone_left,
-      removed: w.gone_removed,
-      sold_out: w.sold_out_more,
-      closed: w.closed_title,
-    }[place.reason ?? "left"];
-    return notice(
-      { title: place.reason === "sold_out" ? w.sold_out_title : w.gone_title, more, urgent: true },
-      place.reason === "sold_out" || place.reason === "closed"
-        ? null
-        : button(w.again, again, { class: "primary" }),
-      link(w.others, "/", { class: "button quiet" }),
-    );
-  });
+  over(() => placeOver(place, again, true));
 }
 
 function again() {

@@ -18,6 +18,7 @@ import {
   the,
 } from "./dom.js";
 import { follow } from "./live.js";
+import { placeOver } from "./over.js";
 import { anew, keep, onOtherTab, placeIn, where } from "./place.js";
 import { clockFace, count, hour, moment, span, words } from "./words.js";
 
@@ -75,7 +76,7 @@ function tab() {
 function room() {
   const place = state.place;
   if (!place) return null;
-  if (place.status === "ended") return ended(place);
+  if (place.status === "ended") return placeOver(place, again);
   const w = words();
   return h(
     "div",
@@ -166,24 +167,6 @@ function turn() {
       link(w.go_to_seats, seatsAddress(), { class: "button primary" }),
     ),
   );
-}
-
-/** @param {import("./api.js").Place} place */
-function ended(place) {
-  const w = words();
-  const home = link(w.others, "/", { class: "button quiet" });
-  const more = {
-    left: w.gone_left,
-    absent: w.gone_absent,
-    too_slow: w.gone_too_slow,
-    hold_expired: w.gone_hold_expired,
-    removed: w.gone_removed,
-    sold_out: w.sold_out_more,
-    closed: undefined,
-  }[place.reason ?? "left"];
-  if (place.reason === "sold_out") return notice({ title: w.sold_out_title, more }, home);
-  if (place.reason === "closed") return notice({ title: w.closed_title }, home);
-  return notice({ title: w.gone_title, more }, button(w.again, again, { class: "primary" }), home);
 }
 
 function refused() {

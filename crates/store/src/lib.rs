@@ -19,6 +19,7 @@ mod chain;
 pub mod codec;
 pub mod ledger;
 mod memory;
+mod pieces;
 mod postgres;
 mod sqlite;
 

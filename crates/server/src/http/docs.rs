@@ -6,8 +6,8 @@
 mod page;
 
 use axum::response::Response;
-use http::header::CONTENT_SECURITY_POLICY;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
+use http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
 
 use super::answer::{Extend, JSON};
 use super::document::Document;
@@ -22,7 +22,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'",
 );
-const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// What is written once, at the start.
 pub(super) struct Documents {
@@ -65,10 +65,8 @@ pub(super) async fn show_openapi(ask: Ask) -> Result<Response, Problem> {
 )]
 pub(super) async fn show_docs(ask: Ask) -> Result<Response, Problem> {
     let response = ask.house().documents.docs.answer(&ask.headers, HTML, KEPT_BY_TAG);
-    Ok(response.with(CONTENT_SECURITY_POLICY, POLICY).with(CONTENT_TYPE_OPTIONS, NO_SNIFF))
+    Ok(response.with(CONTENT_SECURITY_POLICY, POLICY).with(X_CONTENT_TYPE_OPTIONS, NO_SNIFF))
 }
-
-const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// The page's style sheet.
 #[utoipa::path(
@@ -80,5 +78,5 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 )]
 pub(super) async fn show_docs_style(ask: Ask) -> Result<Response, Problem> {
     let response = ask.house().documents.style.answer(&ask.headers, CSS, KEPT_BY_TAG);
-    Ok(response.with(CONTENT_TYPE_OPTIONS, NO_SNIFF))
+    Ok(response.with(X_CONTENT_TYPE_OPTIONS, NO_SNIFF))
 }

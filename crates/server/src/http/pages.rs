@@ -55,6 +55,7 @@ files! {
     "clock.js"             SCRIPT
     "dom.js"               SCRIPT
     "live.js"              SCRIPT
+    "over.js"              SCRIPT
     "board.js"             SCRIPT
     "seatmap.js"           SCRIPT
     "qr.js"                SCRIPT
@@ -122,11 +123,6 @@ impl Pages {
     }
 }
 
-/// The page at a path of its own.
-fn page(ask: &Ask, name: &str, policy: HeaderValue) -> Result<Response, Problem> {
-    sent(ask, name, policy, ASKED_AGAIN)
-}
-
 fn sent(
     ask: &Ask,
     name: &str,
@@ -140,64 +136,33 @@ fn sent(
     Ok(SECURITY.into_iter().fold(response, |response, (name, value)| response.with(name, value)))
 }
 
-/// The front page: what is on.
-#[utoipa::path(
-    get,
-    path = "/",
-    tag = "pages",
-    responses((status = 200, body = String, content_type = "text/html",
-        description = "A page for people."))
-)]
-pub(super) async fn show_front_page(ask: Ask) -> Result<Response, Problem> {
-    page(&ask, "index.html", POLICY)
+macro_rules! pages {
+    ($($(#[$about:meta])+ $path:literal $handler:ident $name:literal $policy:ident)+) => {$(
+        $(#[$about])+
+        #[utoipa::path(
+            get,
+            path = $path,
+            tag = "pages",
+            responses((status = 200, body = String, content_type = "text/html",
+                description = "A page for people."))
+        )]
+        pub(super) async fn $handler(ask: Ask) -> Result<Response, Problem> {
+            sent(&ask, $name, $policy, ASKED_AGAIN)
+        }
+    )+};
 }
 
-/// The page of the waiting room.
-#[utoipa::path(
-    get,
-    path = "/waiting",
-    tag = "pages",
-    responses((status = 200, body = String, content_type = "text/html",
-        description = "A page for people."))
-)]
-pub(super) async fn show_waiting_page(ask: Ask) -> Result<Response, Problem> {
-    page(&ask, "waiting.html", POLICY)
-}
-
-/// The page on which seats are chosen.
-#[utoipa::path(
-    get,
-    path = "/seats",
-    tag = "pages",
-    responses((status = 200, body = String, content_type = "text/html",
-        description = "A page for people."))
-)]
-pub(super) async fn show_seats_page(ask: Ask) -> Result<Response, Problem> {
-    page(&ask, "seats.html", POLICY)
-}
-
-/// The page on which the seats are paid, with a content policy of its own.
-#[utoipa::path(
-    get,
-    path = "/pay",
-    tag = "pages",
-    responses((status = 200, body = String, content_type = "text/html",
-        description = "A page for people."))
-)]
-pub(super) async fn show_pay_page(ask: Ask) -> Result<Response, Problem> {
-    page(&ask, "pay.html", PAY_POLICY)
-}
-
-/// The page of the tickets.
-#[utoipa::path(
-    get,
-    path = "/tickets",
-    tag = "pages",
-    responses((status = 200, body = String, content_type = "text/html",
-        description = "A page for people."))
-)]
-pub(super) async fn show_tickets_page(ask: Ask) -> Result<Response, Problem> {
-    page(&ask, "tickets.html", POLICY)
+pages! {
+    /// The front page: what is on.
+    "/"        show_front_page   "index.html"   POLICY
+    /// The page of the waiting room.
+    "/waiting" show_waiting_page "waiting.html" POLICY
+    /// The page on which seats are chosen.
+    "/seats"   show_seats_page   "seats.html"   POLICY
+    /// The page on which the seats are paid, with a content policy of its own.
+    "/pay"     show_pay_page     "pay.html"     PAY_POLICY
+    /// The page of the tickets.
+    "/tickets" show_tickets_page "tickets.html" POLICY
 }
 
 /// What the pages consist of: scripts, styles, pictures.

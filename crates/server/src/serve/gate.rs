@@ -6,7 +6,7 @@
 //! into memory is a look into memory that no cache holds, and a hold costs twice as much. That feeds
 //! itself: what costs more waits longer, and more who wait are more under way. On one core 19,000 holds a
 //! second on 4,096 connections took all of it, and 0.2 s each, for as long as they came; read a few at a
-//! time they take two thirds of it, and 2 ms.
+//! time they take four fifths of it, and half of them 2.4 ms (`docs/performance.md`).
 //!
 //! A place inside is for work, and not for waiting: who has it for longer than some [`TICK`]s (a silent
 //! payment provider, a store that hangs, a body that comes slowly) has it no longer, and somebody else is
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 
@@ -177,16 +177,37 @@ impl ReadReady for TcpStream {
     }
 }
 
-/// A stream that is read only inside.
-pub(super) struct Gated<S> {
-    stream: S,
+/// Where a connection goes in and out: it is read only inside.
+pub(super) struct Entrance {
     standing: Arc<Standing>,
     waits: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl<S> Gated<S> {
-    pub(super) fn new(stream: S, standing: Arc<Standing>) -> Self {
-        Self { stream, standing, waits: None }
+impl Entrance {
+    pub(super) fn new(standing: Arc<Standing>) -> Self {
+        Self { standing, waits: None }
+    }
+
+    /// Reads the connection's stream, once there is something to be read and room to work on it.
+    pub(super) fn poll_read<S: AsyncRead + ReadReady + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.standing.is_inside() {
+            if self.waits.is_none() {
+                ready!(stream.poll_read_ready(context))?;
+            }
+            ready!(self.poll_enter(context));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(stream).poll_read(context, buffer);
+        // Nothing more for now, or for ever: what is missing is the client's.
+        if buffer.filled().len() == before {
+            self.standing.leave();
+        }
+        read
     }
 
     fn poll_enter(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -207,63 +228,12 @@ impl<S> Gated<S> {
     }
 }
 
-impl<S: AsyncRead + ReadReady + Unpin> AsyncRead for Gated<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.standing.is_inside() {
-            if self.waits.is_none() {
-                ready!(self.stream.poll_read_ready(context))?;
-            }
-            ready!(self.poll_enter(context));
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        // Nothing more for now, or for ever: what is missing is the client's.
-        if buffer.filled().len() == before {
-            self.standing.leave();
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Gated<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::timeout;
 
+    use super::super::progress::Counted;
     use super::*;
 
     impl ReadReady for DuplexStream {
@@ -272,14 +242,28 @@ mod tests {
         }
     }
 
-    /// A connection that has asked something, and its other end.
-    async fn asking(gate: &Arc<Gate>) -> (Gated<DuplexStream>, DuplexStream) {
-        let (ours, mut theirs) = duplex(64);
-        theirs.write_all(b"?").await.expect("a duplex stream");
-        (Gated::new(ours, Standing::outside(Arc::clone(gate))), theirs)
+    /// A connection, and where it stands.
+    struct Ours {
+        stream: Counted<DuplexStream>,
+        standing: Arc<Standing>,
     }
 
-    async fn full(gate: &Arc<Gate>) -> Vec<(Gated<DuplexStream>, DuplexStream)> {
+    impl Ours {
+        async fn read_u8(&mut self) -> io::Result<u8> {
+            self.stream.read_u8().await
+        }
+    }
+
+    /// A connection that has asked something, and its other end.
+    async fn asking(gate: &Arc<Gate>) -> (Ours, DuplexStream) {
+        let (ours, mut theirs) = duplex(64);
+        theirs.write_all(b"?").await.expect("a duplex stream");
+        let standing = Standing::outside(Arc::clone(gate));
+        let stream = Counted::new(ours, Arc::default(), Entrance::new(Arc::clone(&standing)));
+        (Ours { stream, standing }, theirs)
+    }
+
+    async fn full(gate: &Arc<Gate>) -> Vec<(Ours, DuplexStream)> {
         let mut inside = Vec::new();
         for _ in 0..INSIDE_EACH {
             let mut one = asking(gate).await;

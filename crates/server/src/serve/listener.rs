@@ -33,7 +33,7 @@ use tower::Service;
 
 use super::aside::Aside;
 use super::client_address::{self, Network};
-use super::gate::{Gate, Gated, Standing};
+use super::gate::{Entrance, Gate, Standing};
 use super::progress::{Counted, Progress, Strikes};
 use super::speech::{Handover, Speech};
 use super::unread::HEAD_BYTES_MAX;
@@ -291,8 +291,8 @@ async fn converse(
         }
         Ok::<Response, Infallible>(answer)
     });
-    let gated = Gated::new(stream, Arc::clone(&standing));
-    let io = TokioIo::new(Counted::new(gated, Arc::clone(&progress)));
+    let entrance = Entrance::new(Arc::clone(&standing));
+    let io = TokioIo::new(Counted::new(stream, Arc::clone(&progress), entrance));
     let mut http = http1::Builder::new();
     // hyper's own timeout of headers sets a timer for each request, which costs more than a poll's
     // answer; the strikes cover it with one timer for each connection.
@@ -327,7 +327,7 @@ async fn converse(
 
 /// Lets a stream be written until it ends, or nothing moves on its connection.
 async fn speak(
-    speech: Speech<Counted<Gated<TcpStream>>>,
+    speech: Speech<Counted<TcpStream>>,
     progress: Arc<Progress>,
     idle: Duration,
     _place: Place,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::gate::{Entrance, ReadReady};
 use super::unread;
 
 /// Looks taken during the time for which nothing may move.
@@ -98,11 +99,11 @@ impl Strikes {
     }
 }
 
-/// A stream that counts when something was written to it, and writes a problem instead of what hyper
-/// says to a request that it cannot read.
-#[derive(Debug)]
+/// A stream that is read as its entrance lets it, counts when something was written to it, and writes a
+/// problem instead of what hyper says to a request that it cannot read.
 pub(super) struct Counted<S> {
     stream: S,
+    entrance: Entrance,
     progress: Arc<Progress>,
     /// What is being written instead of something else.
     instead: Option<Instead>,
@@ -117,8 +118,8 @@ struct Instead {
 }
 
 impl<S> Counted<S> {
-    pub(super) fn new(stream: S, progress: Arc<Progress>) -> Self {
-        Self { stream, progress, instead: None }
+    pub(super) fn new(stream: S, progress: Arc<Progress>, entrance: Entrance) -> Self {
+        Self { stream, entrance, progress, instead: None }
     }
 
     /// Writes to the end what is written instead of something else.
@@ -154,13 +155,14 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + ReadReady + Unpin> AsyncRead for Counted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let Self { stream, entrance, .. } = &mut *self;
+        entrance.poll_read(stream, context, buffer)
     }
 }
 
@@ -225,6 +227,12 @@ mod tests {
 
     use super::*;
 
+    use super::super::gate::{Gate, Standing};
+
+    fn entrance() -> Entrance {
+        Entrance::new(Standing::outside(Gate::new(1)))
+    }
+
     const IDLE: Duration = Duration::from_millis(30);
 
     #[tokio::test(start_paused = true)]
@@ -254,7 +262,7 @@ mod tests {
     async fn a_problem_is_written_whole_instead_of_a_bare_head() {
         // So narrow that it takes many turns.
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let mut counted = Counted::new(ours, Arc::default());
+        let mut counted = Counted::new(ours, Arc::default(), entrance());
         let reading = tokio::spawn(async move {
             let mut text = String::new();
             theirs.read_to_string(&mut text).await.expect("text");
@@ -275,7 +283,7 @@ mod tests {
     async fn what_is_written_counts_and_what_is_read_does_not() {
         let (ours, mut theirs) = tokio::io::duplex(16);
         let progress = Arc::new(Progress::default());
-        let mut counted = Counted::new(ours, Arc::clone(&progress));
+        let mut counted = Counted::new(ours, Arc::clone(&progress), entrance());
         let mut strikes = Strikes::new(IDLE);
         theirs.write_all(b"a").await.expect("a duplex stream");
         counted.read_exact(&mut [0]).await.expect("a byte");

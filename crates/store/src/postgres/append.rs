@@ -17,6 +17,7 @@ use std::task::Poll;
 use tokio_postgres::{Error, Statement};
 
 use super::connection::Connection;
+use super::schema::{BEGIN, COMMIT};
 use super::{failure, history};
 use crate::chain::{self, Checksum, Fit, Tail};
 use crate::{Append, Appended, BatchId, Head, StoreError};
@@ -28,16 +29,6 @@ pub(super) const AHEAD_MAX_MS: i64 = 2_000;
 const TIME_GOES_ON: &str = "journal_stream_time_goes_on";
 /// And one from the future.
 const IS_NOT_AHEAD: &str = "journal_stream_is_not_ahead";
-
-const BEGIN: &str = "
--- begin
-BEGIN
-";
-
-const COMMIT: &str = "
--- commit
-COMMIT
-";
 
 const APPEND_FIRST: &str = "
 -- append_first

@@ -16,12 +16,12 @@ use crate::{Epoch, StoreError};
 /// How often somebody else may be in the way before it is said.
 const RACES_MAX: u32 = 10;
 
-const BEGIN: &str = "
+pub(super) const BEGIN: &str = "
 -- begin
 BEGIN
 ";
 
-const COMMIT: &str = "
+pub(super) const COMMIT: &str = "
 -- commit
 COMMIT
 ";

@@ -6,20 +6,18 @@
 //! the next one who saves; two that save at a time do not disturb each other. Of each stream the two
 //! newest that are in its history are kept.
 
-use std::io::{self, Write};
+use std::io;
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 
 use super::connection::{Connection, value};
 use super::{PostgresJournal, failure, history};
-use crate::{BatchId, Head, SNAPSHOT_MAX_BYTES, StoreError, StreamId, WriteSnapshot};
+use crate::pieces::{PIECE_BYTES, Pieces};
+use crate::{BatchId, Head, StoreError, StreamId, WriteSnapshot};
 
 /// Snapshots kept of each stream.
 const KEPT: i64 = 2;
-
-/// What is written at a time.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// After so long one that is not finished was given up by whoever began it.
 const GIVEN_UP_AFTER_S: f64 = 3_600.0;
@@ -134,21 +132,19 @@ fn write(
     head: Head,
     snapshot: WriteSnapshot<'_>,
 ) -> Result<(), StoreError> {
-    let mut pieces = Pieces {
-        journal,
-        stream,
-        save,
-        piece: Vec::with_capacity(PIECE_BYTES),
-        count: 0,
-        length: 0,
-        digest: Sha256::new(),
-    };
-    snapshot(&mut pieces)
-        .and_then(|()| pieces.write_piece())
+    let key = stream.0.cast_signed();
+    let mut pieces = Pieces::new(|before, piece| {
+        let place = i32::try_from(before / PIECE_BYTES as u64).map_err(io::Error::other)?;
+        let put = journal.ask(async |connection| {
+            connection.execute(WRITE_PIECE, &[&key, &save, &place, &piece]).await
+        });
+        put.map(drop).map_err(io::Error::other)
+    });
+    let (length, digest) = snapshot(&mut pieces)
+        .and_then(|()| pieces.end())
         .map_err(|error| StoreError::Unavailable(format!("a snapshot: {error}")))?;
-    let Pieces { length, digest, .. } = pieces;
     let digest = sealed(digest, stream, head, length);
-    let (key, length) = (stream.0.cast_signed(), length.cast_signed());
+    let length = length.cast_signed();
     let finished = journal.ask(async |connection| {
         connection.execute(FINISH_SNAPSHOT, &[&key, &save, &length, &&digest[..]]).await
     })?;
@@ -156,55 +152,6 @@ fn write(
         return Ok(());
     }
     Err(StoreError::Unavailable("a snapshot took so long that it was given up".to_owned()))
-}
-
-/// Writes the pieces, one at a time.
-struct Pieces<'j> {
-    journal: &'j PostgresJournal,
-    stream: StreamId,
-    save: i64,
-    piece: Vec<u8>,
-    /// Of pieces that are written.
-    count: i32,
-    /// And of their bytes.
-    length: u64,
-    digest: Sha256,
-}
-
-impl Pieces<'_> {
-    fn write_piece(&mut self) -> io::Result<()> {
-        let (key, save, place) = (self.stream.0.cast_signed(), self.save, self.count);
-        let piece = &self.piece;
-        self.journal
-            .ask(async |connection| {
-                connection.execute(WRITE_PIECE, &[&key, &save, &place, piece]).await
-            })
-            .map_err(io::Error::other)?;
-        self.digest.update(&self.piece);
-        self.length += self.piece.len() as u64;
-        self.count += 1;
-        self.piece.clear();
-        if self.length > SNAPSHOT_MAX_BYTES {
-            return Err(io::Error::other(format!("it is over {SNAPSHOT_MAX_BYTES} bytes long")));
-        }
-        Ok(())
-    }
-}
-
-impl Write for Pieces<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(PIECE_BYTES - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..taken]);
-        if self.piece.len() == PIECE_BYTES {
-            self.write_piece()?;
-        }
-        Ok(taken)
-    }
-
-    /// Nothing waits for it.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The newest that is intact and in the history.

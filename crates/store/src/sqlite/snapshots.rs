@@ -11,7 +11,7 @@
 
 use std::cmp::Reverse;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::data_dir::{self, TEMPORARY_SUFFIX};
+use crate::pieces::Pieces;
 use crate::{BatchId, Epoch, Head, SNAPSHOT_MAX_BYTES, StoreError, StreamId, WriteSnapshot};
 
 /// Snapshots kept of each stream.
@@ -32,9 +33,6 @@ const SUFFIX: &str = ".snapshot";
 const FIELDS_BYTES: usize = 56;
 /// And a SHA-256 over the bytes that follow and these fields.
 const HEADER_BYTES: usize = FIELDS_BYTES + 32;
-
-/// What is written and synced at a time: a millisecond of a disk.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// The directory they are in.
 pub(super) struct Snapshots {
@@ -71,7 +69,10 @@ impl Snapshots {
         let _one_at_a_time = self.saving.lock().expect("saving does not panic");
         let path = self.dir.join(format!("{stream}-{}{SUFFIX}", head.number));
         data_dir::replace_file(&path, |file| {
-            let mut pieces = Pieces::after_header(file);
+            let mut pieces = Pieces::new(|before, piece| {
+                file.write_all_at(piece, HEADER_BYTES as u64 + before)?;
+                file.sync_data()
+            });
             snapshot(&mut pieces)?;
             let (length, digest) = pieces.end()?;
             file.write_all_at(&header(stream, epoch, head, length, digest), 0)
@@ -151,54 +152,6 @@ struct Header {
     length: u64,
     fields: [u8; FIELDS_BYTES],
     digest: [u8; 32],
-}
-
-/// Writes what follows the header, a piece at a time.
-struct Pieces<'f> {
-    file: &'f File,
-    piece: Vec<u8>,
-    /// Of what stands in the file behind the header.
-    length: u64,
-    digest: Sha256,
-}
-
-impl<'f> Pieces<'f> {
-    fn after_header(file: &'f File) -> Self {
-        Self { file, piece: Vec::with_capacity(PIECE_BYTES), length: 0, digest: Sha256::new() }
-    }
-
-    fn write_piece(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.piece, HEADER_BYTES as u64 + self.length)?;
-        self.file.sync_data()?;
-        self.digest.update(&self.piece);
-        self.length += self.piece.len() as u64;
-        self.piece.clear();
-        if self.length > SNAPSHOT_MAX_BYTES {
-            return Err(io::Error::other(format!("it is over {SNAPSHOT_MAX_BYTES} bytes long")));
-        }
-        Ok(())
-    }
-
-    fn end(mut self) -> io::Result<(u64, Sha256)> {
-        self.write_piece()?;
-        Ok((self.length, self.digest))
-    }
-}
-
-impl Write for Pieces<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(PIECE_BYTES - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..taken]);
-        if self.piece.len() == PIECE_BYTES {
-            self.write_piece()?;
-        }
-        Ok(taken)
-    }
-
-    /// Nothing waits for it.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn header(
