@@ -18,6 +18,16 @@ pub(crate) struct Need {
     otherwise: &'static str,
 }
 
+/// Installs these packages of Debian's.
+macro_rules! apt {
+    ($($package:literal),+) => {
+        &[
+            &["apt-get", "update"],
+            &["apt-get", "install", "-y", "--no-install-recommends", $($package),+],
+        ]
+    };
+}
+
 /// The formatter of the toolchain.
 pub(crate) const RUSTFMT: Need = Need {
     name: "rustfmt",
@@ -46,7 +56,7 @@ pub(crate) const GIT: Need = Need {
 pub(crate) const STRACE: Need = Need {
     name: "strace",
     probe: &["strace", "--version"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "strace"]],
+    install: apt!["strace"],
     otherwise: "Install Debian's package `strace`.",
 };
 
@@ -54,7 +64,7 @@ pub(crate) const STRACE: Need = Need {
 pub(crate) const FAKETIME: Need = Need {
     name: "faketime",
     probe: &["faketime", "--version"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "faketime"]],
+    install: apt!["faketime"],
     otherwise: "Install Debian's package `faketime`.",
 };
 
@@ -62,7 +72,7 @@ pub(crate) const FAKETIME: Need = Need {
 pub(crate) const UTIL_LINUX: Need = Need {
     name: "util-linux",
     probe: &["setpriv", "--version"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "util-linux"]],
+    install: apt!["util-linux"],
     otherwise: "Install Debian's package `util-linux`.",
 };
 
@@ -71,7 +81,7 @@ pub(crate) const NODE: Need = Need {
     name: "node",
     // Older ones lack what the tests are run by.
     probe: &["node", "-e", "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "nodejs"]],
+    install: apt!["nodejs"],
     otherwise: "Install Node.js, version 20 or newer; some distributions have an older one.",
 };
 
@@ -79,7 +89,7 @@ pub(crate) const NODE: Need = Need {
 pub(crate) const NPM: Need = Need {
     name: "npm",
     probe: &["npm", "--version"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "npm"]],
+    install: apt!["npm"],
     otherwise: "Install npm, which comes with Node.js or as Debian's package `npm`.",
 };
 
@@ -95,7 +105,7 @@ pub(crate) const PACKAGES: Need = Need {
 pub(crate) const CHROMIUM: Need = Need {
     name: "chromium",
     probe: &["/usr/bin/chromium", "--version"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "chromium"]],
+    install: apt!["chromium"],
     otherwise: "Install Debian's package `chromium`, as /usr/bin/chromium.",
 };
 
@@ -103,10 +113,7 @@ pub(crate) const CHROMIUM: Need = Need {
 pub(crate) const KOREAN_FONT: Need = Need {
     name: "a Korean font",
     probe: &["sh", "-c", "fc-list :lang=ko | grep -q ."],
-    install: &[
-        APT_UPDATE,
-        &["apt-get", "install", "-y", "--no-install-recommends", "fontconfig", "fonts-noto-cjk"],
-    ],
+    install: apt!["fontconfig", "fonts-noto-cjk"],
     otherwise: "Install Debian's packages `fontconfig` and `fonts-noto-cjk`.",
 };
 
@@ -114,11 +121,9 @@ pub(crate) const KOREAN_FONT: Need = Need {
 pub(crate) const POSTGRESQL: Need = Need {
     name: "postgresql",
     probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
-    install: &[APT_UPDATE, &["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]],
+    install: apt!["postgresql"],
     otherwise: "Install Debian's package `postgresql`.",
 };
-
-const APT_UPDATE: &[&str] = &["apt-get", "update"];
 
 impl Need {
     /// Makes sure that it is there, installing it when it is not.
