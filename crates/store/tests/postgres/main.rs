@@ -7,6 +7,9 @@
     reason = "a clock in milliseconds fits"
 )]
 
+mod standby;
+mod tls;
+
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -101,14 +104,14 @@ fn a_connection_that_is_lost_after_the_commit_is_answered_by_sending_the_same_ag
     let first = after(None, b"first");
     append(&*journal, &first);
     let second = after(Some(&first), b"second");
-    wait_for_standby(&server, true);
+    server.commits_wait_for("nobody");
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
         end_waiting(&server, "wait_event = 'SyncRep'");
         let answer = sent.join().unwrap();
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     });
-    wait_for_standby(&server, false);
+    server.commits_wait_for("");
     assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::AlreadyThere]);
     let third = after(Some(&second), b"third");
     append(&*journal, &third);
@@ -122,7 +125,7 @@ fn a_commit_that_may_not_be_on_the_standby_is_confirmed_by_a_later_one() {
     let server = server(&[]);
     let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
     let first = after(None, b"first");
-    wait_for_standby(&server, true);
+    server.commits_wait_for("nobody");
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&first)]));
         let waiting = format!("{OURS} AND wait_event = 'SyncRep'");
@@ -138,7 +141,7 @@ fn a_commit_that_may_not_be_on_the_standby_is_confirmed_by_a_later_one() {
             Some(server.run("public", &look)).filter(|query| query.contains("-- confirm"))
         });
         assert!(!sent.is_finished(), "{second_wait}");
-        wait_for_standby(&server, false);
+        server.commits_wait_for("");
         assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
     });
 }
@@ -313,11 +316,56 @@ fn its_clock_is_the_servers_and_nobody_is_far_ahead_of_it() {
 }
 
 #[test]
-fn a_server_that_answers_before_anything_is_on_disk_is_refused() {
+fn a_server_that_answers_too_soon_is_refused() {
     let server = server(&[]);
     let url = server.make_schema(SCHEMA);
-    let error = store::open(&format!("{url}%20-csynchronous_commit%3Doff"), options()).err();
-    assert!(error.unwrap().to_string().contains("synchronous_commit off"));
+    for (setting, said) in [
+        ("off", "synchronous_commit off, and would answer before anything is on disk"),
+        ("local", "synchronous_commit local, and would answer before a standby has anything"),
+    ] {
+        let weak = format!("{url}%20-csynchronous_commit%3D{setting}");
+        let error = store::open(&weak, options()).err().unwrap();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    for strong in ["on", "remote_write", "remote_apply"] {
+        let strong = format!("{url}%20-csynchronous_commit%3D{strong}");
+        drop(store::open(&strong, options()).unwrap());
+    }
+    // Whoever only reads promises nothing.
+    let reader = store::open_read_only(&format!("{url}%20-csynchronous_commit%3Doff"), options());
+    assert_eq!(reader.unwrap().heads().unwrap(), []);
+}
+
+/// What is set for everybody while connections are open is not what their commits mean.
+#[test]
+fn a_connection_keeps_what_its_commits_wait_for() {
+    let server = server(&[]);
+    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    server.run("public", "ALTER SYSTEM SET synchronous_commit = off");
+    server.run("public", "SELECT pg_reload_conf()");
+    until(|| (server.run("public", "SHOW synchronous_commit") == "off").then_some(()));
+    server.commits_wait_for("nobody");
+    let second = after(Some(&first), b"second");
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
+        let waiting = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'"
+        );
+        until(|| (server.run("public", &waiting) == "1").then_some(()));
+        server.commits_wait_for("");
+        assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
+    });
+    // A new one is refused.
+    end_connections(&server);
+    let error = until(|| journal.append(&[to_one(&after(Some(&second), b"third"))]).err());
+    let error = if error.to_string().contains("synchronous_commit off") {
+        error
+    } else {
+        journal.append(&[to_one(&after(Some(&second), b"third"))]).unwrap_err()
+    };
+    assert!(error.to_string().contains("synchronous_commit off"), "{error}");
 }
 
 #[test]
@@ -458,17 +506,6 @@ fn end_waiting(server: &Server, waiting: &str) {
 fn end_connections(server: &Server) {
     let end = format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {OURS}");
     server.run("public", &end);
-}
-
-/// Lets commits wait for a standby that never comes, or no longer.
-fn wait_for_standby(server: &Server, wait: bool) {
-    let names = if wait { "'nobody'" } else { "''" };
-    server.run("public", &format!("ALTER SYSTEM SET synchronous_standby_names = {names}"));
-    server.run("public", "SELECT pg_reload_conf()");
-    let expected = if wait { "nobody" } else { "" };
-    until(|| {
-        Some(server.run("public", "SHOW synchronous_standby_names")).filter(|is| is == expected)
-    });
 }
 
 fn to_one(batch: &Batch) -> Append {
