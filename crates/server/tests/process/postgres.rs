@@ -18,7 +18,7 @@ fn server() -> Server {
     Server::start(Setup { cache: Some(cache), settings, ..Setup::default() }).expect("a server")
 }
 
-fn on(url: &str) -> Options {
+pub(crate) fn on(url: &str) -> Options {
     let environment = [
         ("MAEPYO_STORE", url),
         ("MAEPYO_TOKEN_KEYS", TOKEN_KEYS),
@@ -29,7 +29,7 @@ fn on(url: &str) -> Options {
     Options { environment, ..Options::default() }
 }
 
-async fn verify(closed: &Closed, url: &str) {
+pub(crate) async fn verify(closed: &Closed, url: &str) {
     let output = closed.program().args(["journal", "verify", "--store", url]).output().await;
     let output = output.expect("the program");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

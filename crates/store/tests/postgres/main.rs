@@ -36,7 +36,7 @@ fn several_that_open_it_at_once_make_the_tables_once() {
     });
     assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
     assert_eq!(server.run(SCHEMA, "SELECT count(*) FROM journal_meta"), "1");
-    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "1");
+    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "2");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn what_a_newer_program_made_is_refused() {
     let url = server.make_schema(SCHEMA);
     let journal = store::open(&url, options()).unwrap();
     server.run(SCHEMA, "UPDATE journal_schema SET version = 9");
-    let newer = StoreError::NewerSchema { found: 9, known: 1 };
+    let newer = StoreError::NewerSchema { found: 9, known: 2 };
     assert_eq!(store::open(&url, options()).err(), Some(newer.clone()));
     assert_eq!(store::open_read_only(&url, options()).err(), Some(newer.clone()));
     // Whoever has it open notices with the next connection.
@@ -292,6 +292,30 @@ fn a_history_that_lost_what_was_acknowledged_is_refused() {
     assert!(error.to_string().contains("stream 1 has lost its last batch"), "{error}");
 }
 
+/// A dump that is put into another server is a copy of a history that may have gone on.
+#[test]
+fn a_history_that_was_copied_to_another_server_has_another_epoch() {
+    let server = server(&[]);
+    let url = server.make_schema(SCHEMA);
+    let journal = store::open(&url, options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    assert_eq!(store::open(&url, options()).unwrap().epoch(), journal.epoch());
+
+    let dump = server.run_program("pg_dump", &[&url]);
+    let file = server.directory().join("dump.sql");
+    std::fs::write(&file, dump).unwrap();
+    let other = self::server(&[]);
+    let there = other.url(SCHEMA);
+    let words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file.to_str().unwrap(), &there];
+    other.run_program("psql", &words);
+    let copy = store::open(&there, options()).unwrap();
+    assert_ne!(copy.epoch(), journal.epoch());
+    assert_eq!(copy.read(ONE, Head::EMPTY, usize::MAX).unwrap(), [first]);
+    // It is at home there now.
+    assert_eq!(store::open(&there, options()).unwrap().epoch(), copy.epoch());
+}
+
 #[test]
 fn its_clock_is_the_servers_and_nobody_is_far_ahead_of_it() {
     let server = server(&[]);
@@ -388,23 +412,34 @@ fn a_password_is_used_and_never_shown() {
     }
 }
 
-/// What `docs/operations.md` gives to the role that serves, when another one makes the tables.
+/// The statements of `docs/operations.md` for the role that serves, when another one makes the tables.
+fn grants(schema: &str, role: &str) -> String {
+    let document = include_str!("../../../../docs/operations.md");
+    let lines = document.lines().map(str::trim).filter(|line| line.starts_with("GRANT "));
+    let grants: Vec<String> = lines
+        .map(|line| line.replace("SCHEMA maepyo", &format!("SCHEMA {schema}")))
+        .map(|line| line.replace("TO serving", &format!("TO {role}")))
+        .collect();
+    assert_eq!(grants.len(), 7, "{grants:#?}");
+    grants.join("\n")
+}
+
 #[test]
 fn a_role_that_may_not_make_tables_can_use_them() {
     let server = server(&[]);
     let owner = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    server.run(
-        SCHEMA,
-        "CREATE ROLE ann LOGIN;
-        GRANT USAGE ON SCHEMA journal TO ann;
-        GRANT SELECT ON journal_schema TO ann;
-        GRANT SELECT, UPDATE ON journal_meta TO ann;
-        GRANT SELECT, INSERT, UPDATE ON journal_stream TO ann;
-        GRANT SELECT, INSERT ON journal_batch TO ann;
-        GRANT SELECT, INSERT, UPDATE, DELETE ON journal_snapshot TO ann;
-        GRANT SELECT, INSERT, DELETE ON journal_snapshot_piece TO ann",
-    );
+    server.run(SCHEMA, &format!("CREATE ROLE ann LOGIN; {}", grants(SCHEMA, "ann")));
     let url = server.url(SCHEMA).replace("//postgres@", "//ann@");
+    // What an older program made is for their owner to bring up.
+    server.run(SCHEMA, "ALTER TABLE journal_meta DROP COLUMN server");
+    server.run(SCHEMA, "UPDATE journal_schema SET version = 1");
+    let error = store::open(&url, options()).err().unwrap().to_string();
+    assert!(
+        error.contains("the tables cannot be made: PostgreSQL says: permission denied"),
+        "{error}"
+    );
+    drop(store::open(&server.url(SCHEMA), options()).unwrap());
+
     let journal = store::open(&url, options()).unwrap();
     assert_eq!(journal.epoch(), owner.epoch());
     let first = after(None, b"first");
