@@ -120,7 +120,9 @@ impl Person {
                 self.stage = Stage::Waiting;
             }
             Stage::Waiting => {
-                let status = self.buyer.status().await;
+                let status = self.buyer.get("/queue/status").await;
+                let Some(status) = self.answered(Ok(status)).await else { return };
+                let status = status.expect(200);
                 match status["status"].as_str() {
                     Some("admitted") => self.choose(),
                     // paces: polls are all that a buyer in line can do.
@@ -333,6 +335,10 @@ async fn one_history(number: u64, times: u64) -> Vec<Outage> {
     all_are_kept(&promises, addrs).await;
     no_seat_is_promised_twice(&promises);
     the_money_agrees(&nodes, &promises).await;
+    let size =
+        "SELECT pg_total_relation_size('journal_batch'), pg_database_size(current_database())";
+    let size = block_in_place(|| pair.primary.run("office", size));
+    note(format_args!("{size} bytes, {} promises", promises.len()));
     let [one, two] = nodes;
     one.stop().await;
     verify(&two.stop().await, &pair.url).await;

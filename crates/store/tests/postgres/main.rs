@@ -305,7 +305,8 @@ fn a_history_that_was_copied_to_another_server_has_another_epoch() {
     let dump = server.run_program("pg_dump", &[&url]);
     let file = server.directory().join("dump.sql");
     std::fs::write(&file, dump).unwrap();
-    let other = self::server(&[]);
+    // Made anew: those that are copied are one server to themselves.
+    let other = Server::start(Setup { cache: None, ..setup(&[]) }).unwrap();
     let there = other.url(SCHEMA);
     let words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file.to_str().unwrap(), &there];
     other.run_program("psql", &words);
