@@ -252,6 +252,18 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Ends the connections of a program, by the name that it gives itself.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not.
+    pub fn end_connections(&self, program: &str) {
+        let end = format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+            WHERE application_name = '{program}'"
+        );
+        self.run("public", &end);
+    }
+
     /// Ends it as a loss of power would: nothing is finished, and the next start recovers.
     pub fn crash(&mut self) {
         if let Some(mut running) = self.running.take() {

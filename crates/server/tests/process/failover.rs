@@ -335,10 +335,6 @@ async fn one_history(number: u64, times: u64) -> Vec<Outage> {
     all_are_kept(&promises, addrs).await;
     no_seat_is_promised_twice(&promises);
     the_money_agrees(&nodes, &promises).await;
-    let size =
-        "SELECT pg_total_relation_size('journal_batch'), pg_database_size(current_database())";
-    let size = block_in_place(|| pair.primary.run("office", size));
-    note(format_args!("{size} bytes, {} promises", promises.len()));
     let [one, two] = nodes;
     one.stop().await;
     verify(&two.stop().await, &pair.url).await;

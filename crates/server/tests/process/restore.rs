@@ -109,9 +109,8 @@ async fn a_node_that_runs_notices_that_its_database_was_put_back() {
     let dump = dump.to_str().expect("text");
     server.run_program("pg_dump", &["--format=custom", "--file", dump, &url]);
     sold.holder.pay(&sold.held, "tok_ok").await.expect(200);
-    let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-        WHERE application_name = 'maepyo'";
-    server.run("public", &format!("BEGIN; DROP SCHEMA maepyo CASCADE; COMMIT; {end}"));
+    server.run("public", "DROP SCHEMA maepyo CASCADE");
+    server.end_connections("maepyo");
     server.run_program("pg_restore", &["--exit-on-error", "--dbname", &url, dump]);
     let mut stranger = sold.office.buyer();
     until("it to be noticed", async || {

@@ -49,7 +49,7 @@ fn what_a_newer_program_made_is_refused() {
     assert_eq!(store::open(&url, options()).err(), Some(newer.clone()));
     assert_eq!(store::open_read_only(&url, options()).err(), Some(newer.clone()));
     // Whoever has it open notices with the next connection.
-    end_connections(&server);
+    server.end_connections("maepyo");
     assert_eq!(until(|| journal.heads().err().filter(|error| *error == newer)), newer);
 }
 
@@ -273,7 +273,7 @@ fn a_history_that_lost_what_was_acknowledged_is_refused() {
         "DELETE FROM journal_batch WHERE number = 2; UPDATE journal_stream SET number = 1, id = {id}"
     );
     server.run(SCHEMA, &put_back);
-    end_connections(&server);
+    server.end_connections("maepyo");
     let third = after(Some(&second), b"third");
     let error = until(|| match journal.append(&[to_one(&third)]) {
         Err(StoreError::Unavailable(_)) => None,
@@ -383,7 +383,7 @@ fn a_connection_keeps_what_its_commits_wait_for() {
         assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
     });
     // A new one is refused.
-    end_connections(&server);
+    server.end_connections("maepyo");
     let error = until(|| journal.append(&[to_one(&after(Some(&second), b"third"))]).err());
     let error = if error.to_string().contains("synchronous_commit off") {
         error
@@ -537,11 +537,6 @@ fn end_waiting(server: &Server, waiting: &str) {
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS} AND {waiting}"
     );
     until(|| Some(server.run("public", &end)).filter(|ended| ended == "1"));
-}
-
-fn end_connections(server: &Server) {
-    let end = format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {OURS}");
-    server.run("public", &end);
 }
 
 fn to_one(batch: &Batch) -> Append {

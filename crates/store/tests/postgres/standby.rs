@@ -6,7 +6,7 @@ use std::thread;
 use pgserver::Server;
 use store::{Appended, Batch, Head, Journal};
 
-use super::{ONE, OURS, SCHEMA, after, append, end_connections, options, setup, to_one, until};
+use super::{ONE, OURS, SCHEMA, after, append, options, setup, to_one, until};
 
 /// A primary and a standby that its commits wait for.
 fn pair() -> (Server, Server) {
@@ -148,5 +148,4 @@ fn a_primary_that_commits_nothing_is_left_for_the_one_that_does() {
     append_at_last(&*journal, &second);
     assert_eq!(standby.run(SCHEMA, "SELECT max(number) FROM journal_batch"), "2");
     assert_eq!(all(&*journal), [first, second]);
-    end_connections(&standby);
 }
