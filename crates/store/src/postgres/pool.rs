@@ -196,13 +196,9 @@ impl Pool {
 fn most_telling(refusals: Vec<StoreError>) -> StoreError {
     let mut away: Vec<String> = Vec::new();
     for refusal in refusals {
-        match refusal {
-            StoreError::Unavailable(why) => {
-                if !away.contains(&why) {
-                    away.push(why);
-                }
-            }
-            other => return other,
+        let StoreError::Unavailable(why) = refusal else { return refusal };
+        if !away.contains(&why) {
+            away.push(why);
         }
     }
     StoreError::Unavailable(away.join("; and another server: "))
