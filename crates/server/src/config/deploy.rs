@@ -36,10 +36,10 @@ fn all(command: &clap::Command) -> Vec<&clap::Command> {
 /// What it reads from the environment of names that are its own.
 fn variables() -> BTreeSet<String> {
     let cli = Cli::command();
-    let named = all(&cli).into_iter().flat_map(|command| {
-        command.get_arguments().filter_map(|option| option.get_env()).map(|name| name.to_owned())
-    });
-    let named = named.map(|name| name.into_string().expect("text"));
+    let named = all(&cli)
+        .into_iter()
+        .flat_map(|command| command.get_arguments().filter_map(|option| option.get_env()));
+    let named = named.map(|name| name.to_str().expect("text").to_owned());
     named.chain([TOKEN_KEYS, ADMIN_KEY].map(str::to_owned)).collect()
 }
 
