@@ -12,10 +12,12 @@
 //! This is the only place in the store that speaks of the business, and the only reader of the
 //! journal that may fall behind. `docs/ledger.md` describes every column.
 
+mod keys;
 mod names;
 mod projector;
 mod schema;
 mod statements;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -300,9 +302,8 @@ impl Ledger {
             let batches = journal.read(stream, known, piece_bytes)?;
             let mut position = self.streams.get(&stream).cloned().unwrap_or_default();
             let transaction = self.connection.transaction()?;
-            let mut projector = Projector::new(&transaction, stream, &mut position);
-            let written = batches.iter().try_for_each(|batch| projector.batch(batch));
-            match written.and_then(|()| projector.finish()) {
+            let projector = Projector::new(&transaction, stream, &mut position);
+            match projector.write(&batches) {
                 Ok(()) => transaction.commit()?,
                 Err(LedgerError::Violated(violation)) => {
                     transaction.rollback()?;
@@ -362,6 +363,11 @@ pub fn write_by_hand(path: &Path, statements: &str) -> Result<(), LedgerError> {
     Ok(())
 }
 
+/// The number behind the last one.
+fn behind(last: Option<u32>) -> u32 {
+    last.map_or(0, |last| last + 1)
+}
+
 fn positions(connection: &Connection) -> Result<BTreeMap<StreamId, Position>, LedgerError> {
     let mut statement = connection.prepare(statements::READ_POSITIONS)?;
     let rows = statement.query_map([], |row| {
@@ -372,9 +378,9 @@ fn positions(connection: &Connection) -> Result<BTreeMap<StreamId, Position>, Le
             at_ms: row.get::<_, i64>(3)?.cast_unsigned(),
             sale: row.get(4)?,
             stopped_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-            visits: row.get(6)?,
-            reservations: row.get(7)?,
-            payments: row.get(8)?,
+            visits: behind(row.get(6)?),
+            reservations: behind(row.get(7)?),
+            payments: behind(row.get(8)?),
         };
         Ok((StreamId(row.get(0)?), position))
     })?;

@@ -391,9 +391,9 @@ pub(crate) fn texts(tables: &Connection, query: &str) -> Vec<String> {
     statement.query_map([], row).unwrap().map(Result::unwrap).collect()
 }
 
-/// The names of the tables.
+/// The names of the tables and views.
 pub(crate) fn tables_of(tables: &Connection) -> Vec<String> {
-    texts(tables, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    texts(tables, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name")
 }
 
 /// Everything in all tables.
