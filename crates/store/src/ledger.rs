@@ -57,6 +57,8 @@ struct Position {
     sale: Option<String>,
     /// How long its clocks have stood still in all.
     stopped_ms: u64,
+    /// How many have a place in line, unless an older journal did not say.
+    in_line: Option<u32>,
     /// How many there are so far: the next one's number.
     visits: u32,
     reservations: u32,
@@ -70,6 +72,7 @@ impl Default for Position {
             at_ms: 0,
             sale: None,
             stopped_ms: 0,
+            in_line: Some(0),
             visits: 0,
             reservations: 0,
             payments: 0,
@@ -378,9 +381,10 @@ fn positions(connection: &Connection) -> Result<BTreeMap<StreamId, Position>, Le
             at_ms: row.get::<_, i64>(3)?.cast_unsigned(),
             sale: row.get(4)?,
             stopped_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-            visits: behind(row.get(6)?),
-            reservations: behind(row.get(7)?),
-            payments: behind(row.get(8)?),
+            in_line: row.get(6)?,
+            visits: behind(row.get(7)?),
+            reservations: behind(row.get(8)?),
+            payments: behind(row.get(9)?),
         };
         Ok((StreamId(row.get(0)?), position))
     })?;

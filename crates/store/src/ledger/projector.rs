@@ -50,6 +50,10 @@ struct Minute {
     confirmed: i64,
     seats_sold: i64,
     income: i64,
+    places_expired: Option<u32>,
+    /// In line when it began, and at most as a batch left it.
+    in_line_before: Option<u32>,
+    in_line_max: Option<u32>,
 }
 
 /// What a payment pays for.
@@ -66,13 +70,14 @@ impl<'p> Projector<'p> {
         stream: StreamId,
         position: &'p mut Position,
     ) -> Self {
+        let minute = Minute::new(String::new(), position.in_line);
         Self {
             tables: Tables::new(connection),
             stream,
             keys: Keys::of(stream),
             position,
             at: String::new(),
-            minute: Minute::default(),
+            minute,
         }
     }
 
@@ -87,7 +92,7 @@ impl<'p> Projector<'p> {
         let begin = minute(&self.at);
         if begin != self.minute.begin {
             self.write_minute()?;
-            self.minute.begin = begin;
+            self.minute = Minute::new(begin, self.position.in_line);
         }
         let records = read_records(&batch.body).map_err(|error| {
             let (stream, number) = (self.stream, batch.number);
@@ -98,6 +103,8 @@ impl<'p> Projector<'p> {
         for event in records.iter().flat_map(|record| &record.events) {
             self.event(event)?;
         }
+        let most = |(most, now): (u32, u32)| most.max(now);
+        self.minute.in_line_max = self.minute.in_line_max.zip(self.position.in_line).map(most);
         self.position.head = batch.head();
         self.position.at_ms = batch.at_ms;
         Ok(())
@@ -105,7 +112,7 @@ impl<'p> Projector<'p> {
 
     fn finish(&mut self) -> Result<(), LedgerError> {
         self.write_minute()?;
-        let Position { head, at_ms, sale, stopped_ms, .. } = &*self.position;
+        let Position { head, at_ms, sale, stopped_ms, in_line, .. } = &*self.position;
         self.tables.run(
             statements::WRITE_POSITION,
             (
@@ -116,6 +123,7 @@ impl<'p> Projector<'p> {
                 utc(*at_ms),
                 at_ms.cast_signed(),
                 stopped_ms.cast_signed(),
+                in_line,
             ),
         )
     }
@@ -153,10 +161,21 @@ impl<'p> Projector<'p> {
             }
             Event::Joined { .. } => {
                 self.minute.joined += 1;
-                Ok(())
+                self.in_line(1)
             }
-            // Who was seen when, and so how many places ran out, is the line's own business.
-            Event::Seen { .. } | Event::PlacesExpired { .. } => Ok(()),
+            // Who was seen when is the line's own business.
+            Event::Seen { .. } => Ok(()),
+            Event::PlacesExpired { places, .. } => {
+                let sum = |(before, more): (u32, u32)| before.saturating_add(more);
+                self.minute.places_expired = self.minute.places_expired.zip(*places).map(sum);
+                match *places {
+                    Some(places) => self.in_line(-i64::from(places)),
+                    None => {
+                        self.position.in_line = None;
+                        Ok(())
+                    }
+                }
+            }
             Event::Left { entry, .. } => self.left(*entry),
             Event::PassedOver { .. } => {
                 self.minute.passed_over += 1;
@@ -164,6 +183,7 @@ impl<'p> Projector<'p> {
             }
             Event::Admitted { entry, .. } => {
                 self.minute.admitted += 1;
+                self.in_line(-1)?;
                 let visit = self.position.visits;
                 self.position.visits += 1;
                 let row = (self.keys.key(visit), &self.position.sale, visit, entry.0, &self.at);
@@ -171,6 +191,7 @@ impl<'p> Projector<'p> {
             }
             Event::TurnMissed { visit, .. } => {
                 self.minute.turns_missed += 1;
+                self.in_line(1)?;
                 self.end_visit(visit.0, "missed")
             }
             Event::ChoosingEnded { visit, .. } => {
@@ -317,6 +338,7 @@ impl<'p> Projector<'p> {
     }
 
     fn end_line(&mut self, reason: EndReason) -> Result<(), LedgerError> {
+        self.position.in_line = Some(0);
         let ended = (&self.position.sale, &self.at, reason.as_str());
         self.tables.run(statements::END_LINE, ended)?;
         let (first, last) = self.keys.all();
@@ -338,13 +360,22 @@ impl<'p> Projector<'p> {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
         // Somebody in line was never admitted, or missed the turn.
-        let Some((visit, state, reservation)) = visit else { return Ok(()) };
+        let Some((visit, state, reservation)) = visit else { return self.in_line(-1) };
         if state == "reserved" {
             self.release(reservation.ok_or_else(|| misfit("a hold"))?, "given_back")?;
         } else if state != "choosing" {
-            return Ok(());
+            return self.in_line(-1);
         }
         self.end_visit(visit, EndReason::Left.as_str())
+    }
+
+    /// So many more have a place in line.
+    fn in_line(&mut self, more: i64) -> Result<(), LedgerError> {
+        if let Some(in_line) = self.position.in_line {
+            let sum = u32::try_from(i64::from(in_line) + more);
+            self.position.in_line = Some(sum.map_err(|_| misfit("a place in line"))?);
+        }
+        Ok(())
     }
 
     fn held(
@@ -457,20 +488,34 @@ impl<'p> Projector<'p> {
     }
 
     fn write_minute(&mut self) -> Result<(), LedgerError> {
+        let in_line = self.position.in_line;
         let minute = std::mem::take(&mut self.minute);
         let Some(sale) = &self.position.sale else { return Ok(()) };
         let counts = minute.counts();
-        if counts.iter().all(|count| *count == 0) {
+        let nothing = minute.places_expired == Some(0) && minute.in_line_before == in_line;
+        if nothing && counts.iter().all(|count| *count == 0) {
             return Ok(());
         }
         let head: [&dyn ToSql; 2] = [sale, &minute.begin];
-        let values = head.into_iter().chain(counts.iter().map(|count| count as &dyn ToSql));
+        let line: [&dyn ToSql; 3] = [&minute.places_expired, &in_line, &minute.in_line_max];
+        let counts = counts.iter().map(|count| count as &dyn ToSql);
+        let values = head.into_iter().chain(counts).chain(line);
         self.tables.run(statements::ADD_TO_MINUTE, params_from_iter(values))
     }
 }
 
 impl Minute {
-    /// In the order of the columns.
+    fn new(begin: String, in_line: Option<u32>) -> Self {
+        Self {
+            begin,
+            places_expired: Some(0),
+            in_line_before: in_line,
+            in_line_max: in_line,
+            ..Self::default()
+        }
+    }
+
+    /// What is always known, in the order of the statement.
     fn counts(&self) -> [i64; 13] {
         [
             self.joined,

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{LedgerError, statements, unusable};
 
 /// The version of the tables below, kept in `user_version`. To be raised with every change of them.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// How long a transaction waits for somebody who writes into the file by hand.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
@@ -48,7 +48,8 @@ CREATE TABLE positions (
     batch_id     TEXT NOT NULL,
     batch_at     TEXT NOT NULL,
     batch_ms     INTEGER NOT NULL,
-    stopped_ms   INTEGER NOT NULL
+    stopped_ms   INTEGER NOT NULL,
+    in_line      INTEGER
 ) STRICT;
 
 CREATE TABLE sales (
@@ -202,6 +203,9 @@ CREATE TABLE line_minutes (
     passed_over    INTEGER NOT NULL,
     turns_missed   INTEGER NOT NULL,
     left           INTEGER NOT NULL,
+    places_expired INTEGER,
+    in_line        INTEGER,
+    in_line_max    INTEGER,
     chose_nothing  INTEGER NOT NULL,
     holds          INTEGER NOT NULL,
     holds_ended    INTEGER NOT NULL,

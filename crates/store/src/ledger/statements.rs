@@ -19,7 +19,7 @@ FROM history
 pub(super) const READ_POSITIONS: &str = "
 -- read_positions
 SELECT
-    stream, batch_number, batch_id, batch_ms, sale_id, stopped_ms,
+    stream, batch_number, batch_id, batch_ms, sale_id, stopped_ms, in_line,
     (SELECT visit_number FROM visits
      WHERE visit_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
      ORDER BY visit_key DESC
@@ -38,12 +38,12 @@ FROM positions
 pub(super) const WRITE_POSITION: &str = "
 -- write_position
 INSERT INTO positions
-    (stream, sale_id, batch_number, batch_id, batch_at, batch_ms, stopped_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    (stream, sale_id, batch_number, batch_id, batch_at, batch_ms, stopped_ms, in_line)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (stream) DO UPDATE SET
     sale_id = excluded.sale_id, batch_number = excluded.batch_number,
     batch_id = excluded.batch_id, batch_at = excluded.batch_at, batch_ms = excluded.batch_ms,
-    stopped_ms = excluded.stopped_ms
+    stopped_ms = excluded.stopped_ms, in_line = excluded.in_line
 ";
 
 pub(super) const INSERT_SALE: &str = "
@@ -340,12 +340,14 @@ SET state = 'done', refunded_at = ?2
 WHERE payment_id = (SELECT payment_id FROM payments WHERE payment_key = ?1)
 ";
 
+/// What is unknown in a part of a minute is unknown in all of it.
 pub(super) const ADD_TO_MINUTE: &str = "
 -- add_to_minute
 INSERT INTO line_minutes
     (sale_id, minute, joined, admitted, passed_over, turns_missed, left, chose_nothing, holds,
-     holds_ended, payments_begun, declined, confirmed, seats_sold, income)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+     holds_ended, payments_begun, declined, confirmed, seats_sold, income, places_expired, in_line,
+     in_line_max)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
 ON CONFLICT (sale_id, minute) DO UPDATE SET
     joined = joined + excluded.joined, admitted = admitted + excluded.admitted,
     passed_over = passed_over + excluded.passed_over,
@@ -354,5 +356,7 @@ ON CONFLICT (sale_id, minute) DO UPDATE SET
     holds_ended = holds_ended + excluded.holds_ended,
     payments_begun = payments_begun + excluded.payments_begun,
     declined = declined + excluded.declined, confirmed = confirmed + excluded.confirmed,
-    seats_sold = seats_sold + excluded.seats_sold, income = income + excluded.income
+    seats_sold = seats_sold + excluded.seats_sold, income = income + excluded.income,
+    places_expired = places_expired + excluded.places_expired, in_line = excluded.in_line,
+    in_line_max = max(in_line_max, excluded.in_line_max)
 ";

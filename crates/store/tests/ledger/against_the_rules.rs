@@ -6,6 +6,7 @@ use domain::command::PaymentOutcome;
 use domain::command::Schedule;
 use domain::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
 use domain::limits::Limits;
+use domain::line::EntryState;
 use domain::money::Money;
 use domain::payment::PaymentState;
 use domain::reservation::{EndReason, ReleaseReason, ReservationState, Stage};
@@ -370,6 +371,27 @@ fn compare(desk: &Desk) {
         payments.len(),
     ];
     assert_eq!(texts(&tables, counts), [expected.map(|count| count.to_string()).join("|")]);
+
+    // The line.
+    let absent = |entry| {
+        matches!(sale.line().entry(entry), Some((_, EntryState::Ended(EndReason::Absent, _))))
+    };
+    let expired = (0..sale.line().joined()).map(EntryIndex::after).filter(|entry| absent(*entry));
+    let query = "SELECT coalesce(sum(places_expired), 0) FROM line_minutes";
+    assert_eq!(texts(&tables, query), [expired.count().to_string()]);
+    let in_line = texts(&tables, "SELECT in_line FROM positions");
+    assert_eq!(in_line, [sale.line().in_line().to_string()]);
+    let told =
+        texts(&tables, "SELECT minute, in_line, in_line_max FROM line_minutes ORDER BY minute");
+    let (mut before, mut minutes) = (0, Vec::new());
+    for (minute, (end, most)) in &desk.minutes {
+        let row = format!("{}|{end}|{most}", utc(Timestamp(minute * 60_000)));
+        // Where nothing happened that is counted, nobody came or went.
+        assert!(told.contains(&row) || (before, before) == (*end, *most), "{row} in {told:?}");
+        before = *end;
+        minutes.push(row);
+    }
+    assert!(told.iter().all(|row| minutes.contains(row)), "{told:?} in {minutes:?}");
 }
 
 /// The rows of a query, each as its columns with bars between.

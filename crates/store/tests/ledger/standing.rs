@@ -79,6 +79,32 @@ fn a_sale_that_is_described_anew_is_told_anew() {
 }
 
 #[test]
+fn where_an_older_journal_does_not_say_how_many_expired_nobody_knows_how_many_wait() {
+    let mut desk = Desk::open(Limits { place_ttl: 60, active_limit: 1, ..Limits::default() });
+    let places: Vec<_> = (0..4).map(|_| desk.join()).collect();
+    desk.commit();
+    desk.is_of_old = true;
+    desk.wait(60_000);
+    desk.ask(&domain::Command::Seen { entries: vec![places[3].entry] }).unwrap();
+    desk.commit();
+    drop(desk.ledger());
+    desk.wait(61_000);
+    desk.join();
+    desk.commit();
+    desk.wait(60_000);
+    desk.ask(&domain::Command::Close).unwrap();
+    desk.commit();
+    desk.wait(60_000);
+    desk.ask(&domain::Command::Tick).unwrap();
+    desk.commit();
+    drop(desk.ledger());
+    let minutes =
+        "SELECT substr(minute, 15, 2), places_expired, in_line, in_line_max FROM line_minutes";
+    let told = ["00|0|3|3", "01|||", "02|||", "03|0|0|"];
+    assert_eq!(texts(&desk.tables(), minutes), told);
+}
+
+#[test]
 fn a_ledger_that_cannot_be_used_is_made_again() {
     let (mut desk, ..) = one_hold();
     drop(desk.ledger());
