@@ -155,8 +155,10 @@ impl From<rusqlite::Error> for LedgerError {
 pub struct Progress {
     /// Batches written.
     pub batches: u64,
-    /// Whether everything is written that the journal had when it was asked.
+    /// Whether there is nothing more to write of what the journal had when it was asked.
     pub is_level: bool,
+    /// Whether something is left out, for a seat that was claimed twice.
+    pub lacks: bool,
     /// Sales that claimed a seat twice, found now.
     pub violations: Vec<Violation>,
 }
@@ -299,7 +301,11 @@ impl Ledger {
         let mut progress = Progress { is_level: true, ..Progress::default() };
         for (stream, head) in journal.heads()? {
             let known = self.streams.get(&stream).map_or(Head::EMPTY, |position| position.head);
-            if stream == CATALOGUE || known == head || self.violated.contains(&stream) {
+            if stream == CATALOGUE || known == head {
+                continue;
+            }
+            if self.violated.contains(&stream) {
+                progress.lacks = true;
                 continue;
             }
             let batches = journal.read(stream, known, piece_bytes)?;
@@ -312,6 +318,7 @@ impl Ledger {
                     transaction.rollback()?;
                     self.violated.insert(stream);
                     progress.violations.push(*violation);
+                    progress.lacks = true;
                     continue;
                 }
                 Err(error) => return Err(error),
