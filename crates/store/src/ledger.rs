@@ -12,6 +12,7 @@
 //! This is the only place in the store that speaks of the business, and the only reader of the
 //! journal that may fall behind. `docs/ledger.md` describes every column.
 
+mod compare;
 mod keys;
 mod names;
 mod projector;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, ffi};
 
 use crate::{BatchId, Head, Journal, StoreError, StreamId};
+pub use compare::Differences;
 use projector::Projector;
 
 /// What the file is called, in the data directory.
@@ -182,7 +184,9 @@ impl Ledger {
     /// [`LedgerError::NewerSchema`], [`LedgerError::Unavailable`].
     pub fn open(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
         if path.exists() {
-            match Self::open_as_it_is(path, journal) {
+            let as_it_is = schema::connect(path)
+                .and_then(|connection| Self::as_it_is(connection, path, journal));
+            match as_it_is {
                 Ok(Ok(ledger)) => return Ok(ledger),
                 Ok(Err(why)) => tracing::warn!(why, "the ledger is built anew"),
                 Err(LedgerError::Damaged(why)) => {
@@ -195,11 +199,11 @@ impl Ledger {
     }
 
     /// The ledger as it stands, or why it is of no use.
-    fn open_as_it_is(
+    fn as_it_is(
+        connection: Connection,
         path: &Path,
         journal: &dyn Journal,
     ) -> Result<Result<Self, String>, LedgerError> {
-        let connection = schema::connect(path)?;
         match schema::version(&connection)? {
             schema::VERSION => {}
             found if found > schema::VERSION => {
@@ -351,7 +355,8 @@ impl Ledger {
         Ok(standings)
     }
 
-    /// Opens the ledger at `path` to ask how far it is, beside whoever writes it.
+    /// Opens the ledger at `path` to ask what is in it, beside whoever writes it: what is written
+    /// from now on does not show.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`] also when it is of another schema or history.
@@ -359,7 +364,9 @@ impl Ledger {
         if !path.exists() {
             return Err(LedgerError::Unavailable(format!("there is none at {}", path.display())));
         }
-        Self::open_as_it_is(path, journal)?.map_err(LedgerError::Damaged)
+        let connection = schema::connect(path)?;
+        connection.execute_batch(statements::LOOK)?;
+        Self::as_it_is(connection, path, journal)?.map_err(LedgerError::Damaged)
     }
 }
 

@@ -241,7 +241,7 @@ fn every_event_has_its_words() {
 }
 
 fn verdict(written: &Written) -> (bool, String) {
-    let inspection = Inspection::of(&written.journal, StreamId(STREAM));
+    let inspection = Inspection::of(&written.journal, StreamId(STREAM), None);
     (inspection.is_sound(), inspection.to_string())
 }
 

@@ -16,6 +16,12 @@ SELECT epoch
 FROM history
 ";
 
+/// Whatever is read from now on is of one moment.
+pub(super) const LOOK: &str = "
+-- look
+BEGIN
+";
+
 pub(super) const READ_POSITIONS: &str = "
 -- read_positions
 SELECT

@@ -15,7 +15,7 @@ use domain::seats::SeatState;
 use domain::time::{Second, Timestamp};
 use proptest::prelude::*;
 use rusqlite::{Connection, Row};
-use store::ledger::Ledger;
+use store::ledger::{Differences, Ledger};
 
 use crate::desk::{Desk, declined};
 
@@ -202,6 +202,8 @@ fn described_anew(desk: &Desk, dice: &mut Dice<'_>) -> Schedule {
 /// Every row that speaks of the state, against it.
 fn compare(desk: &Desk) {
     let (sale, tables) = (&desk.sale, desk.tables());
+    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    assert_eq!(looked.compare(sale).unwrap(), Differences::default());
     let hall = sale.hall().unwrap();
     let plan = hall.plan();
     let id_of = |index: ReservationIndex| short(sale.reservation(index).unwrap().id.0);

@@ -149,6 +149,67 @@ fn a_ledger_that_cannot_be_used_is_made_again() {
 }
 
 #[test]
+fn what_differs_from_the_rules_is_named() {
+    let (mut desk, place, reservation) = one_hold();
+    let payment = desk.pay(place, reservation).unwrap();
+    desk.settle(payment, domain::command::PaymentOutcome::Approved);
+    desk.commit();
+    drop(desk.ledger());
+    let sound = std::fs::read(desk.path()).unwrap();
+    let id = short(reservation.0);
+    let table = [
+        (
+            "UPDATE plan_seats SET pool = 'press' WHERE seat_index = 8",
+            "seat 2층-A1 of spring-1: withheld at 200 in the ledger, free at 200 by the journal"
+                .into(),
+        ),
+        (
+            "UPDATE reservation_lines SET live = 0 WHERE line_number = 1",
+            format!(
+                "seat 1층-A2 of spring-1: free at 200 in the ledger, sold by {id} at 200 by the journal"
+            ),
+        ),
+        (
+            "UPDATE reservations SET amount = 401",
+            format!(
+                "reservation {id}: confirmed with 2 seats at 401 in the ledger, \
+                 confirmed with 2 seats at 400 by the journal"
+            ),
+        ),
+        (
+            "DELETE FROM payments",
+            format!(
+                "payment {:0>26}: nothing in the ledger, approved of 400 for {id} by the journal",
+                short(u64::try_from(payment.0).unwrap()).trim_start_matches('0')
+            ),
+        ),
+        (
+            "UPDATE line_minutes SET income = 0",
+            "income: 0 in the ledger, 400 by the journal".into(),
+        ),
+        (
+            "INSERT INTO payments SELECT payment_key + 1, 'x', sale_id, 1, reservation_id, 0, 5, state, \
+             begun_at, settled_at, decline_reason, retryable FROM payments",
+            format!("payment x: approved of 5 for {id} in the ledger, nothing by the journal"),
+        ),
+    ];
+    for (change, expected) in table {
+        write_by_hand(&desk.path(), change).unwrap();
+        let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+        assert_eq!(looked.batch(store::StreamId(1)), Some(3));
+        let differences = looked.compare(&desk.sale).unwrap();
+        assert_eq!((differences.count, differences.told), (1, vec![expected]), "{change}");
+        drop(looked);
+        std::fs::write(desk.path(), &sound).unwrap();
+    }
+    // Of very many the first few are named.
+    write_by_hand(&desk.path(), "UPDATE plan_seats SET price = 0").unwrap();
+    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    let differences = looked.compare(&desk.sale).unwrap();
+    assert_eq!((differences.count, differences.told.len()), (32, 10));
+}
+
+#[test]
 fn a_newer_ledger_is_left_alone() {
     let (desk, ..) = one_hold();
     drop(desk.ledger());
