@@ -61,6 +61,12 @@ async fn what_was_sold_outlives_the_process_and_its_database() {
     assert_eq!(bob.status().await["status"], "holding");
     let mut operators = Connection::to(office.operators);
     assert_eq!(operators.get("/readyz", None).await.status, 503);
+    let ops = format!("http://{}", office.operators);
+    let ready =
+        office.program().args(["ready", "--ops", &ops]).output().await.expect("the program");
+    assert_eq!(ready.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ready.stdout).into_owned();
+    assert!(told.contains("\"not_ready\"") && told.contains("PostgreSQL"), "{told}");
     server.start_again().expect("it starts");
     until("it to sell again", async || (eve.join(None).await.status < 300).then_some(())).await;
     bob.pay(&held, "tok_ok").await.expect(200);
