@@ -113,7 +113,7 @@ pub(super) struct MoveBody {
 pub(super) async fn follow_place(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
     let (pass, look) = pass.for_reading(&ask).await?;
     let room = ask.app().streams.room()?;
-    let fresh = pass.fresh(&ask);
+    let fresh = pass.fresh(&ask, &look);
     let stream = PlaceStream::begin(&ask, &pass, &look, fresh.as_ref(), room);
     let heard = Heard(Arc::clone(&stream.follower));
     let mut response = answer::of(StatusCode::OK, EVENT_STREAM, NO_STORE, Body::new(stream));
@@ -263,7 +263,8 @@ impl PlaceStream {
 
     fn write_token(&mut self, text: &mut Vec<u8>, as_of: u64, now: Timestamp) {
         let sale = self.of_sale.sale.id();
-        let fresh = FreshToken::sign(&self.house.app, now, sale, self.follower.place());
+        let place = self.follower.place();
+        let fresh = FreshToken::sign(&self.house.app, now, sale, place, as_of);
         self.expires_at = fresh.expires_at;
         self.write(
             text,
