@@ -108,6 +108,9 @@ pub enum Event {
         /// When.
         #[n(1)]
         at: Second,
+        /// How many; older journals do not say.
+        #[n(2)]
+        places: Option<u32>,
     },
     /// Somebody left, from the line or from inside; held seats are free again.
     #[n(13)]

@@ -368,7 +368,7 @@ impl Line {
     fn end_seen_by(&mut self, until: Second, reason: EndReason, now: Second) {
         for page in 0..self.oldest.len() {
             if self.oldest[page] <= until {
-                for entry in self.expired_in(page, until) {
+                for entry in self.expired_in(page, until).collect::<Vec<_>>() {
                     self.end(entry, reason, now);
                 }
             }
@@ -376,27 +376,26 @@ impl Line {
         self.refresh_oldest(until);
     }
 
-    /// Whether any place was last seen at `until` or before. When none was, the index of oldest
+    /// How many places were last seen at `until` or before. When none was, the index of oldest
     /// times is brought up to date, so that the question is not asked in vain again.
-    pub(crate) fn any_expired(&mut self, until: Second) -> bool {
+    pub(crate) fn expired(&mut self, until: Second) -> u32 {
         if self.oldest_of_all > until {
-            return false;
+            return 0;
         }
-        let any = (0..self.oldest.len())
-            .any(|page| self.oldest[page] <= until && !self.expired_in(page, until).is_empty());
-        if !any {
+        let pages = (0..self.oldest.len()).filter(|page| self.oldest[*page] <= until);
+        let expired: usize = pages.map(|page| self.expired_in(page, until).count()).sum();
+        if expired == 0 {
             self.refresh_oldest(until);
         }
-        any
+        u32::try_from(expired).expect("entries are counted with 32 bits")
     }
 
-    fn expired_in(&self, page: usize, until: Second) -> Vec<EntryIndex> {
+    fn expired_in(&self, page: usize, until: Second) -> impl Iterator<Item = EntryIndex> {
         let entries = self.entries.page(page).map(|page| page.as_slice()).unwrap_or_default();
         (page * PAGE..)
             .zip(entries)
-            .filter(|(_, entry)| entry.state().seen().is_some_and(|seen| seen <= until))
+            .filter(move |(_, entry)| entry.state().seen().is_some_and(|seen| seen <= until))
             .map(|(index, _)| EntryIndex::after(index))
-            .collect()
     }
 
     /// Sets the oldest time of every page that claims one at `until` or before.
@@ -551,8 +550,7 @@ mod tests {
         let old = 2 * pages - 1;
         let mut line = line(|n| if n == old { 5 } else { 100 }, 3 * pages);
         assert_eq!(line.oldest_seen(), Second(5));
-        assert!(!line.any_expired(Second(4)));
-        assert!(line.any_expired(Second(5)));
+        assert_eq!([4, 5].map(|until| line.expired(Second(until))), [0, 1]);
         line.expire(Second(5), Second(50));
         assert_eq!(line.in_line(), 3 * pages - 1);
         assert_eq!(
@@ -573,7 +571,7 @@ mod tests {
             line.seen(EntryIndex(entry), Second(60));
         }
         assert_eq!(line.oldest_seen(), Second(10), "a bound, and not asked before it matters");
-        assert!(!line.any_expired(Second(30)));
+        assert_eq!(line.expired(Second(30)), 0);
         assert_eq!(line.oldest_seen(), Second(60));
     }
 

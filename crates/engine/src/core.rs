@@ -25,7 +25,7 @@ use std::sync::Arc;
 use domain::command::SILENCE_MIN;
 use domain::event::Event;
 use domain::id::{EntryIndex, PaymentIndex, Place};
-use domain::sale::{Outcome, ReservationView, Sale};
+use domain::sale::{Outcome, Phase, ReservationView, Sale};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal};
 use store::codec::{Actor, Cause, CommandKind, write_record};
@@ -400,7 +400,8 @@ impl<R> Core<R> {
 
     /// Whether a silence must be journalled before anything else is decided.
     fn is_silent(&self, now: Timestamp) -> bool {
-        self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN
+        self.is_scheduled()
+            && (self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN)
     }
 
     /// Whether it is not known if a silence was one, for others may have been at work all the while.
@@ -682,6 +683,12 @@ impl<R> Core<R> {
 
     /// What an event means for the core's own books, once it is durable.
     fn note(&mut self, event: &Event, now: Timestamp) {
+        if let Event::Scheduled(_) = event
+            && let Some(silent_since) = self.end_silence(now)
+        {
+            // It was before this sale, unless the batch conflicts with another node's that was sooner.
+            self.open.silent_since.get_or_insert(silent_since);
+        }
         if let Event::Admitted { .. } = event {
             self.pace.admitted(now);
         }
@@ -740,23 +747,38 @@ impl<R> Core<R> {
         let _done = self.execute_own(&Command::Tick, now);
     }
 
-    /// Journals a silence before anything is decided after it, and gives the time to decide at.
+    /// Journals a silence before anything is decided after it, and gives the time to decide at. While
+    /// no sale is scheduled here a silence is kept: another node may have scheduled it before.
     fn resume(&mut self, now: Timestamp) -> Timestamp {
         let now = now.max(self.last_at);
-        if now.since(self.alive_at) >= SILENCE_MIN {
-            // This process itself may have been asleep: then no heartbeat tells of the silence.
-            self.silent_since.get_or_insert(self.alive_at);
-        }
-        if let Some(silent_since) = self.silent_since.take() {
-            self.alive_at = now;
+        if self.is_scheduled()
+            && let Some(silent_since) = self.end_silence(now)
+        {
             let events = self.open.events;
             let resume = Command::Resume { silent_since };
-            let _unscheduled = self.execute_own(&resume, now);
+            let _nothing_due = self.execute_own(&resume, now);
             if self.open.events > events {
                 self.open.silent_since.get_or_insert(silent_since);
             }
         }
         now
+    }
+
+    /// Since when nothing was written until now, if that was for long.
+    fn end_silence(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if now.since(self.alive_at) >= SILENCE_MIN {
+            // This process itself may have been asleep: then no heartbeat tells of the silence.
+            self.silent_since.get_or_insert(self.alive_at);
+        }
+        let silent_since = self.silent_since.take();
+        if silent_since.is_some() {
+            self.alive_at = now;
+        }
+        silent_since
+    }
+
+    fn is_scheduled(&self) -> bool {
+        self.sale.phase() != Phase::Unscheduled
     }
 
     fn decide(&mut self, waiting: Waiting<R>, now: Timestamp, out: &mut Vec<Output<R>>) {

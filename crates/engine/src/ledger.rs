@@ -153,7 +153,9 @@ impl Keeping {
             self.engine.halt(violation.stream.0, format!("the ledger: {violation}"));
         }
         if progress.is_level {
-            self.level_at.store(now.0, Ordering::Relaxed);
+            if !progress.lacks {
+                self.level_at.store(now.0, Ordering::Relaxed);
+            }
             Piece::Pause
         } else {
             Piece::More

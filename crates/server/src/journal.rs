@@ -4,7 +4,7 @@
 //! `show` prints one JSON object a line for each event, with the batch it is durable with, who
 //! caused it by which command and request, and what it says in names that people know: seat
 //! numbers, reservation and payment ids, times. `verify` replays everything from the first batch and
-//! checks every invariant of the rules.
+//! checks every invariant of the rules; where there is a ledger, also that it says the same.
 
 mod told;
 mod verdict;
@@ -21,6 +21,7 @@ use domain::time::Timestamp;
 use engine::{Actor, Replayed, recover_catalogue, replay};
 use serde::Serialize;
 use store::codec::Cause;
+use store::ledger::{FILE_NAME, Ledger};
 use store::{Journal, StreamId};
 
 use crate::config::{ShowOptions, Stop, StorePlace, VerifyOptions, say_out};
@@ -60,16 +61,25 @@ pub(crate) fn show(options: &ShowOptions) -> Result<(), Stop> {
     Err(Stop::failed(format!("there is no reservation {reservation} in this journal.")))
 }
 
-/// Replays every sale and says of each whether it is sound; the exit code says whether all are.
+/// Replays every sale and says of each whether it is sound, and whether the ledger says the same; the
+/// exit code says whether all is well.
 pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Stop> {
     let journal = open(&options.data, false)?;
     let (catalogue, ..) = recover_catalogue(&*journal).map_err(Stop::failed)?;
+    let path = options.data.file(FILE_NAME);
+    let ledger = path.exists().then(|| Ledger::look(&path, &*journal));
     let mut all_sound = true;
     for listing in catalogue.listings() {
         end_at_a_misfit(listing);
-        let verdict = Inspection::of(&*journal, StreamId(listing.stream));
+        let beside = ledger.as_ref().and_then(|ledger| ledger.as_ref().ok());
+        let verdict = Inspection::of(&*journal, StreamId(listing.stream), beside);
         all_sound &= verdict.is_sound();
-        say_out(&format!("{}: {verdict}", listing.sale));
+        // One of an older version or another history is not wrong: the next start makes it anew.
+        let not_compared = match &ledger {
+            Some(Err(error)) => format!("; the ledger is not compared: {error}"),
+            Some(Ok(_)) | None => String::new(),
+        };
+        say_out(&format!("{}: {verdict}{not_compared}", listing.sale));
     }
     let _ = panic::take_hook();
     if catalogue.listings().is_empty() {

@@ -21,7 +21,8 @@
 //! - *positions* (5): an entry that is counted again, or a position told that is higher than one told
 //!   of an earlier batch.
 //! - *joined*: over the capacity, or when nothing is left to buy. *turn missed*, *seen*, *places
-//!   expired*: of somebody of whom that cannot be. *line ended*: while seats may still come back.
+//!   expired*: of somebody of whom that cannot be, or of more or fewer than the event says. *line
+//!   ended*: while seats may still come back.
 //!   *in vain*: somebody waits for what is sold.
 //! - *time*: a deadline that is not where the limits put it (6). *too soon*, *too late*: something
 //!   that ends before its time, or is granted after it.

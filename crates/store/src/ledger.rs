@@ -12,10 +12,13 @@
 //! This is the only place in the store that speaks of the business, and the only reader of the
 //! journal that may fall behind. `docs/ledger.md` describes every column.
 
+mod compare;
+mod keys;
 mod names;
 mod projector;
 mod schema;
 mod statements;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,6 +28,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, ffi};
 
 use crate::{BatchId, Head, Journal, StoreError, StreamId};
+pub use compare::Differences;
 use projector::Projector;
 
 /// What the file is called, in the data directory.
@@ -55,6 +59,8 @@ struct Position {
     sale: Option<String>,
     /// How long its clocks have stood still in all.
     stopped_ms: u64,
+    /// How many have a place in line, unless an older journal did not say.
+    in_line: Option<u32>,
     /// How many there are so far: the next one's number.
     visits: u32,
     reservations: u32,
@@ -68,6 +74,7 @@ impl Default for Position {
             at_ms: 0,
             sale: None,
             stopped_ms: 0,
+            in_line: Some(0),
             visits: 0,
             reservations: 0,
             payments: 0,
@@ -150,8 +157,10 @@ impl From<rusqlite::Error> for LedgerError {
 pub struct Progress {
     /// Batches written.
     pub batches: u64,
-    /// Whether everything is written that the journal had when it was asked.
+    /// Whether there is nothing more to write of what the journal had when it was asked.
     pub is_level: bool,
+    /// Whether something is left out, for a seat that was claimed twice.
+    pub lacks: bool,
     /// Sales that claimed a seat twice, found now.
     pub violations: Vec<Violation>,
 }
@@ -175,7 +184,9 @@ impl Ledger {
     /// [`LedgerError::NewerSchema`], [`LedgerError::Unavailable`].
     pub fn open(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
         if path.exists() {
-            match Self::open_as_it_is(path, journal) {
+            let as_it_is = schema::connect(path)
+                .and_then(|connection| Self::as_it_is(connection, path, journal));
+            match as_it_is {
                 Ok(Ok(ledger)) => return Ok(ledger),
                 Ok(Err(why)) => tracing::warn!(why, "the ledger is built anew"),
                 Err(LedgerError::Damaged(why)) => {
@@ -188,11 +199,11 @@ impl Ledger {
     }
 
     /// The ledger as it stands, or why it is of no use.
-    fn open_as_it_is(
+    fn as_it_is(
+        connection: Connection,
         path: &Path,
         journal: &dyn Journal,
     ) -> Result<Result<Self, String>, LedgerError> {
-        let connection = schema::connect(path)?;
         match schema::version(&connection)? {
             schema::VERSION => {}
             found if found > schema::VERSION => {
@@ -294,20 +305,24 @@ impl Ledger {
         let mut progress = Progress { is_level: true, ..Progress::default() };
         for (stream, head) in journal.heads()? {
             let known = self.streams.get(&stream).map_or(Head::EMPTY, |position| position.head);
-            if stream == CATALOGUE || known == head || self.violated.contains(&stream) {
+            if stream == CATALOGUE || known == head {
+                continue;
+            }
+            if self.violated.contains(&stream) {
+                progress.lacks = true;
                 continue;
             }
             let batches = journal.read(stream, known, piece_bytes)?;
             let mut position = self.streams.get(&stream).cloned().unwrap_or_default();
             let transaction = self.connection.transaction()?;
-            let mut projector = Projector::new(&transaction, stream, &mut position);
-            let written = batches.iter().try_for_each(|batch| projector.batch(batch));
-            match written.and_then(|()| projector.finish()) {
+            let projector = Projector::new(&transaction, stream, &mut position);
+            match projector.write(&batches) {
                 Ok(()) => transaction.commit()?,
                 Err(LedgerError::Violated(violation)) => {
                     transaction.rollback()?;
                     self.violated.insert(stream);
                     progress.violations.push(*violation);
+                    progress.lacks = true;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -340,7 +355,8 @@ impl Ledger {
         Ok(standings)
     }
 
-    /// Opens the ledger at `path` to ask how far it is, beside whoever writes it.
+    /// Opens the ledger at `path` to ask what is in it, beside whoever writes it: what is written
+    /// from now on does not show.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`] also when it is of another schema or history.
@@ -348,7 +364,9 @@ impl Ledger {
         if !path.exists() {
             return Err(LedgerError::Unavailable(format!("there is none at {}", path.display())));
         }
-        Self::open_as_it_is(path, journal)?.map_err(LedgerError::Damaged)
+        let connection = schema::connect(path)?;
+        connection.execute_batch(statements::LOOK)?;
+        Self::as_it_is(connection, path, journal)?.map_err(LedgerError::Damaged)
     }
 }
 
@@ -362,6 +380,11 @@ pub fn write_by_hand(path: &Path, statements: &str) -> Result<(), LedgerError> {
     Ok(())
 }
 
+/// The number behind the last one.
+fn behind(last: Option<u32>) -> u32 {
+    last.map_or(0, |last| last + 1)
+}
+
 fn positions(connection: &Connection) -> Result<BTreeMap<StreamId, Position>, LedgerError> {
     let mut statement = connection.prepare(statements::READ_POSITIONS)?;
     let rows = statement.query_map([], |row| {
@@ -372,9 +395,10 @@ fn positions(connection: &Connection) -> Result<BTreeMap<StreamId, Position>, Le
             at_ms: row.get::<_, i64>(3)?.cast_unsigned(),
             sale: row.get(4)?,
             stopped_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-            visits: row.get(6)?,
-            reservations: row.get(7)?,
-            payments: row.get(8)?,
+            in_line: row.get(6)?,
+            visits: behind(row.get(7)?),
+            reservations: behind(row.get(8)?),
+            payments: behind(row.get(9)?),
         };
         Ok((StreamId(row.get(0)?), position))
     })?;

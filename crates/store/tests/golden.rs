@@ -87,7 +87,7 @@ fn events() -> Vec<Event> {
             keys: Some(JoinKeys { key: Some(KeyHash(5)), holder: Some(HolderKey(6)) }),
         },
         Event::Seen { at, entries: Entries(vec![EntryIndex(0), EntryIndex(200), EntryIndex(201)]) },
-        Event::PlacesExpired { until, at },
+        Event::PlacesExpired { until, at, places: None },
         Event::Left { entry, at },
         Event::PassedOver { entry },
         Event::Admitted { entry, arrive_until: at, choose_until: until },
@@ -224,7 +224,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What version 1 did not know yet: wheelchair places, the file that a sale came from, a sale that
-/// is described anew.
+/// is described anew, how many places expired.
 fn later_events() -> Vec<Event> {
     let mut schedule = schedule();
     schedule.file = Some(FileHash([0xab; 32]));
@@ -234,6 +234,7 @@ fn later_events() -> Vec<Event> {
     vec![
         Event::Scheduled(Box::new(schedule.clone())),
         Event::Changed { schedule: Box::new(schedule), at },
+        Event::PlacesExpired { until: at.plus(300), at, places: Some(300) },
     ]
 }
 

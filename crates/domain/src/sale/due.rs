@@ -57,9 +57,9 @@ impl Sale {
         let place_ttl = self.place_ttl_kept.in_force(&self.limits, at);
         if let Some(until) = at.0.checked_sub(place_ttl).map(Second)
             && self.line.oldest_seen() <= until
-            && self.line.any_expired(until)
+            && let places @ 1.. = self.line.expired(until)
         {
-            return Some(Event::PlacesExpired { until, at });
+            return Some(Event::PlacesExpired { until, at, places: Some(places) });
         }
         if self.line_is_over() {
             return Some(Event::LineEnded { reason: EndReason::SoldOut, at });

@@ -72,7 +72,7 @@ impl Sale {
                     self.seen(entry, *at);
                 }
             }
-            Event::PlacesExpired { until, at } => self.line.expire(*until, *at),
+            Event::PlacesExpired { until, at, .. } => self.line.expire(*until, *at),
             Event::Left { entry, at } => self.left(*entry, *at),
             Event::PassedOver { entry } => self.line.pass_over(*entry),
             Event::Admitted { entry, arrive_until, choose_until } => {

@@ -276,11 +276,12 @@ impl Scene {
             Event::Opened => "the sale opens".into(),
             Event::Closed { .. } => "the sale closes".into(),
             Event::Resumed { gap, .. } => format!("the clocks stood still for {} s", gap / 1000),
-            Event::PlacesExpired { .. } => {
+            Event::PlacesExpired { places, .. } => {
                 let all = (0..after.line().joined()).map(EntryIndex::after);
                 let state = |sale: &Sale, entry| sale.line().entry(entry).expect("an entry").1;
                 let ended = all.filter(|entry| state(before, *entry) != state(after, *entry));
                 let names: Vec<_> = ended.map(|entry| self.name(entry)).collect();
+                assert_eq!(places.map(|places| places as usize), Some(names.len()));
                 format!("the place of {} ends", names.join(" "))
             }
             Event::PassedOver { entry } => format!("{} is passed over", self.name(*entry)),

@@ -208,8 +208,8 @@ fn every_event_has_its_words() {
             r#""event":"seen","entries":[0,1]"#,
         ),
         (
-            Event::PlacesExpired { until: at, at },
-            r#""event":"places_expired","last_seen_until":"2026-05-01T11:01:40.000Z""#,
+            Event::PlacesExpired { until: at, at, places: Some(3) },
+            r#""event":"places_expired","last_seen_until":"2026-05-01T11:01:40.000Z","places":3"#,
         ),
         (
             Event::ChoosingEnded { visit: VisitIndex(0), at },
@@ -241,7 +241,7 @@ fn every_event_has_its_words() {
 }
 
 fn verdict(written: &Written) -> (bool, String) {
-    let inspection = Inspection::of(&written.journal, StreamId(STREAM));
+    let inspection = Inspection::of(&written.journal, StreamId(STREAM), None);
     (inspection.is_sound(), inspection.to_string())
 }
 

@@ -70,6 +70,9 @@ pub(super) enum Told<'s> {
     },
     PlacesExpired {
         last_seen_until: Utc,
+        /// How many, where the journal says so.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        places: Option<u32>,
     },
     Left {
         entry: u32,
@@ -256,8 +259,8 @@ impl Teller {
                     |entry: &&EntryIndex| self.buyer.is_none_or(|buyer| buyer == **entry);
                 Told::Seen { entries: entries.0.iter().filter(of_interest).map(|e| e.0).collect() }
             }
-            Event::PlacesExpired { until, .. } => {
-                Told::PlacesExpired { last_seen_until: names.time(*until) }
+            Event::PlacesExpired { until, places, .. } => {
+                Told::PlacesExpired { last_seen_until: names.time(*until), places: *places }
             }
             Event::Left { entry, .. } => Told::Left { entry: entry.0 },
             Event::PassedOver { entry } => Told::PassedOver { entry: entry.0 },

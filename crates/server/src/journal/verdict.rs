@@ -10,6 +10,7 @@ use std::fmt;
 use domain::Sale;
 use domain::sale::Broken;
 use engine::{Replayed, replay};
+use store::ledger::{Differences, Ledger, LedgerError};
 use store::{Head, Journal, StreamId};
 
 /// What counting anew may cost for each event, in seats and entries looked at.
@@ -17,13 +18,26 @@ const LOOKS_PER_EVENT: usize = 64;
 
 /// What was found in one stream.
 #[derive(Debug, Default)]
-pub(super) struct Inspection {
+pub(super) struct Inspection<'l> {
+    /// The ledger, and the last batch of the stream that is in it.
+    beside: Option<(&'l Ledger, u64)>,
     batches: u64,
     events: usize,
     checks: u64,
     events_since_check: usize,
+    /// What the ledger says, where there is one.
+    ledger: Option<Compared>,
     /// What is wrong, and the last batch that was applied then.
     fault: Option<(Option<u64>, Fault)>,
+}
+
+/// What the ledger says.
+#[derive(Debug)]
+enum Compared {
+    /// Nothing yet.
+    Nothing,
+    /// This, with a batch.
+    After(u64, Result<Differences, LedgerError>),
 }
 
 #[derive(Debug)]
@@ -32,10 +46,12 @@ enum Fault {
     Unreadable(String),
 }
 
-impl Inspection {
-    /// Replays a stream and checks it.
-    pub(super) fn of(journal: &dyn Journal, stream: StreamId) -> Self {
-        let mut inspection = Self::default();
+impl<'l> Inspection<'l> {
+    /// Replays a stream and checks it, and the ledger beside it.
+    pub(super) fn of(journal: &dyn Journal, stream: StreamId, ledger: Option<&'l Ledger>) -> Self {
+        let beside = ledger.and_then(|ledger| Some((ledger, ledger.batch(stream)?)));
+        let compared = ledger.map(|_| Compared::Nothing);
+        let mut inspection = Self { beside, ledger: compared, ..Self::default() };
         match replay(journal, stream, |replayed| inspection.look_at(&replayed)) {
             Ok(recovered) => {
                 let end = (recovered.head != Head::EMPTY).then_some(recovered.head.number);
@@ -51,7 +67,12 @@ impl Inspection {
 
     /// Whether nothing is wrong.
     pub(super) fn is_sound(&self) -> bool {
-        self.fault.is_none()
+        let same = match &self.ledger {
+            None | Some(Compared::Nothing) => true,
+            Some(Compared::After(_, Ok(differences))) => differences.count == 0,
+            Some(Compared::After(_, Err(_))) => false,
+        };
+        self.fault.is_none() && same
     }
 
     fn look_at(&mut self, Replayed { batch, records, sale }: &Replayed<'_>) {
@@ -62,6 +83,12 @@ impl Inspection {
         let size = sale.hall().map_or(0, |hall| hall.seats().len()) + sale.line().joined();
         if self.events_since_check * LOOKS_PER_EVENT >= size {
             self.check(sale, Some(batch.number));
+        }
+        // One that is behind is compared with the sale as it was then.
+        if let Some((ledger, last)) = self.beside
+            && last == batch.number
+        {
+            self.ledger = Some(Compared::After(last, ledger.compare(sale)));
         }
     }
 
@@ -76,8 +103,28 @@ impl Inspection {
     }
 }
 
-impl fmt::Display for Inspection {
+impl fmt::Display for Inspection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.say_fault(f)?;
+        match &self.ledger {
+            None => Ok(()),
+            Some(Compared::Nothing) => write!(f, "; the ledger has nothing of it yet"),
+            Some(Compared::After(batch, Ok(differences))) if differences.count == 0 => {
+                write!(f, "; the ledger says the same after batch {batch}")
+            }
+            Some(Compared::After(batch, Ok(Differences { count, told }))) => {
+                write!(f, "; THE LEDGER DIFFERS after batch {batch}, {count} times:")?;
+                told.iter().try_for_each(|difference| write!(f, "\n  {difference}"))
+            }
+            Some(Compared::After(_, Err(error))) => {
+                write!(f, "; THE LEDGER cannot be read: {error}")
+            }
+        }
+    }
+}
+
+impl Inspection<'_> {
+    fn say_fault(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { batches, events, checks, .. } = self;
         match &self.fault {
             None => write!(

@@ -61,7 +61,7 @@ fn of_the_journal(text: &mut Exposition, engine: &Engine, watched: &Watched) {
 
 fn of_the_ledger(text: &mut Exposition, engine: &Engine, watched: &Watched) {
     let Some(ledger) = &watched.ledger else { return };
-    let help = "How long ago the ledger last had everything.";
+    let help = "How long ago the ledger last had everything, of halted sales too.";
     text.head("ledger_lag_seconds", "gauge", help);
     text.line("ledger_lag_seconds", &[], ledger.lag(engine.now()) / 1000);
 }

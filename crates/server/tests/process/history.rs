@@ -7,7 +7,11 @@ use domain::id::{ReservationId, SeatIndex, VisitIndex};
 use domain::time::Second;
 use serde_json::json;
 use store::codec::{Actor, Cause, CommandKind, write_record};
+use store::ledger::write_by_hand;
 use store::{Append, Batch, BatchId, StreamId};
+
+const WRONG_STATES: &str = include_str!("../../../store/tests/ledger/wrong_states.sql");
+const OLDER_TABLES: &str = include_str!("../../../store/tests/ledger/older_tables.sql");
 
 use crate::support::{BoxOffice, Closed, reservation_id, small_sale};
 
@@ -49,6 +53,34 @@ async fn what_is_not_there_is_said_in_a_sentence() {
         assert!(said.starts_with("maepyo: ") && said.contains(expected), "{said}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_says_something_else_is_found() {
+    let closed = one_sold().await;
+    let sound = verdict(&closed).await.expect("it is sound");
+    assert!(sound.contains("; the ledger says the same after batch "), "{sound}");
+
+    let ledger = closed.data().join("ledger.sqlite");
+    write_by_hand(&ledger, WRONG_STATES).expect("it can be written");
+    let differs = verdict(&closed).await.expect_err("the ledger is wrong");
+    let lines = ["small: sound: ", "; THE LEDGER DIFFERS after batch ", ", 3 times:"];
+    let lines = lines.into_iter().chain([
+        "seat A1 of small-1: held by ",
+        "expired with 1 seats",
+        "payment ",
+    ]);
+    for line in lines {
+        assert!(differs.contains(line), "{line}: {differs}");
+    }
+
+    // What is made anew at the next start anyway is not compared.
+    write_by_hand(&ledger, OLDER_TABLES).expect("it can be written");
+    let sound = verdict(&closed).await.expect("it is sound");
+    assert!(sound.contains("; the ledger is not compared: "), "{sound}");
+    std::fs::remove_file(&ledger).expect("a ledger");
+    let sound = verdict(&closed).await.expect("it is sound");
+    assert!(!sound.contains("ledger"), "{sound}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,13 @@ async fn level(office: &BoxOffice) {
     .await;
 }
 
+/// How far behind it is by the metrics.
+async fn lag_s(operators: &mut Connection) -> u64 {
+    let metrics = operators.get("/metrics", None).await;
+    let lag = metrics.text.lines().find_map(|line| line.strip_prefix("maepyo_ledger_lag_seconds "));
+    lag.expect("a metric").parse().expect("whole seconds")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_follows_what_is_sold_and_can_be_made_again() {
     let sale = small_sale("small-1", "E", 15, &json!({}));
@@ -40,14 +47,8 @@ async fn it_follows_what_is_sold_and_can_be_made_again() {
     buyer.pay(&reservation, "tok_ok").await.expect(200);
     level(&office).await;
     let mut operators = Connection::to(office.operators);
-    until("the ledger to be level", async || {
-        let metrics = operators.get("/metrics", None).await;
-        let lag =
-            metrics.text.lines().find_map(|line| line.strip_prefix("maepyo_ledger_lag_seconds "));
-        let lag: u64 = lag.expect("a metric").parse().expect("whole seconds");
-        (lag <= 2).then_some(())
-    })
-    .await;
+    until("the ledger to be level", async || (lag_s(&mut operators).await <= 2).then_some(()))
+        .await;
 
     let refused = office.ledger(&["rebuild"]).await;
     assert_eq!(refused.status.code(), Some(1));
@@ -94,6 +95,7 @@ async fn a_seat_with_two_owners_stops_its_sale() {
     buyer.pay(&reservation, "tok_ok").await.refused(503, "unavailable");
     assert_eq!(buyer.status().await["status"], "holding", "it can still be read");
     other.hold("A1").await.expect(201);
+    until("the lag to show", async || (lag_s(&mut operators).await >= 4).then_some(())).await;
 
     // It stays so, over a restart, until the ledger is mended.
     let office = office.stop().await.open().await;

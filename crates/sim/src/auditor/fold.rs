@@ -156,9 +156,11 @@ impl History {
                     self.seen(*entry, at.0, batch)?;
                 }
             }
-            Event::PlacesExpired { until, at } => {
+            Event::PlacesExpired { until, at, places } => {
                 self.is_now(*at, *now)?;
-                self.places_expired(until.0, at.0, batch)?;
+                let expired = self.places_expired(until.0, at.0, batch)?;
+                let told = *places == Some(expired);
+                require!(told, "places expired", "{expired} expired, and it says {places:?}");
             }
             Event::Left { entry, at } => {
                 self.is_now(*at, *now)?;
@@ -508,12 +510,13 @@ impl History {
         }
     }
 
-    fn places_expired(&mut self, until: u32, at: u32, batch: u64) -> Read {
-        let mut any = false;
+    /// Says how many.
+    fn places_expired(&mut self, until: u32, at: u32, batch: u64) -> Result<u32, Broken> {
+        let mut expired = 0;
         for entry in 0..self.entries.len() {
             let of = &self.entries[entry];
             if of.standing.now().is_in_line() && of.seen <= until {
-                any = true;
+                expired += 1;
                 // Whoever was seen under a longer life keeps it.
                 let life = self.place_ttl_at(of.seen).max(self.limits.place_ttl);
                 require!(
@@ -525,8 +528,8 @@ impl History {
                 self.stands(entry, Standing::Over(EndReason::Absent), batch)?;
             }
         }
-        require!(any, "places expired", "nobody was last seen by {until}");
-        Ok(())
+        require!(expired > 0, "places expired", "nobody was last seen by {until}");
+        Ok(expired)
     }
 
     /// The limit in force at a second.

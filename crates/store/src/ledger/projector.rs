@@ -2,28 +2,31 @@
 //!
 //! It trusts the journal: what an event implies (whose seats are free again, whose visit is over) is
 //! read from the tables, as the rules read it from the state. A row that should be there and is not
-//! means that the tables are damaged. Each event is a few statements, and one that ends many things
-//! at once is one statement over an index of what is open.
+//! means that the tables are damaged. Each event is a few statements, each on one row found by its key
+//! ([`Keys`]); one that ends many things at once, which is rare, looks at all of the sale's.
 
 use domain::Event;
 use domain::command::Schedule;
-use domain::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
+use domain::id::{EntryIndex, PaymentIndex, SeatIndex, VisitIndex};
 use domain::limits::Limits;
 use domain::money::Money;
 use domain::plan::{Performance, Plan};
 use domain::reservation::EndReason;
 use domain::time::Second;
-use rusqlite::{Connection, OptionalExtension, Params, ffi};
+use rusqlite::{Connection, ToSql, ffi, params_from_iter};
 
+use super::keys::Keys;
 use super::names::{long_id, minute, short_id, utc};
+use super::tables::{Tables, misfit};
 use super::{LedgerError, Position, Violation, statements};
 use crate::codec::read_records;
 use crate::{Batch, StreamId};
 
 /// Writes batches of one stream, within one transaction.
 pub(super) struct Projector<'p> {
-    connection: &'p Connection,
+    tables: Tables<'p>,
     stream: StreamId,
+    keys: Keys,
     position: &'p mut Position,
     /// When the batch was made, as text.
     at: String,
@@ -47,14 +50,18 @@ struct Minute {
     confirmed: i64,
     seats_sold: i64,
     income: i64,
+    places_expired: Option<u32>,
+    /// In line when it began, and at most as a batch left it.
+    in_line_before: Option<u32>,
+    in_line_max: Option<u32>,
 }
 
-/// A row of `payments`, with its reservation.
-struct Paying {
-    payment: String,
+/// What a payment pays for.
+struct Paid {
+    reservation: u32,
     amount: i64,
-    reservation: String,
     visit: u32,
+    seats: i64,
 }
 
 impl<'p> Projector<'p> {
@@ -63,16 +70,29 @@ impl<'p> Projector<'p> {
         stream: StreamId,
         position: &'p mut Position,
     ) -> Self {
-        Self { connection, stream, position, at: String::new(), minute: Minute::default() }
+        let minute = Minute::new(String::new(), position.in_line);
+        Self {
+            tables: Tables::new(connection),
+            stream,
+            keys: Keys::of(stream),
+            position,
+            at: String::new(),
+            minute,
+        }
     }
 
-    /// Writes everything a batch says.
-    pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), LedgerError> {
+    /// Writes everything that batches say, and how far they go.
+    pub(super) fn write(mut self, batches: &[Batch]) -> Result<(), LedgerError> {
+        batches.iter().try_for_each(|batch| self.batch(batch))?;
+        self.finish()
+    }
+
+    fn batch(&mut self, batch: &Batch) -> Result<(), LedgerError> {
         self.at = utc(batch.at_ms);
         let begin = minute(&self.at);
         if begin != self.minute.begin {
             self.write_minute()?;
-            self.minute.begin = begin;
+            self.minute = Minute::new(begin, self.position.in_line);
         }
         let records = read_records(&batch.body).map_err(|error| {
             let (stream, number) = (self.stream, batch.number);
@@ -83,16 +103,17 @@ impl<'p> Projector<'p> {
         for event in records.iter().flat_map(|record| &record.events) {
             self.event(event)?;
         }
+        let most = |(most, now): (u32, u32)| most.max(now);
+        self.minute.in_line_max = self.minute.in_line_max.zip(self.position.in_line).map(most);
         self.position.head = batch.head();
         self.position.at_ms = batch.at_ms;
         Ok(())
     }
 
-    /// Writes how far it came: the last words of the transaction.
-    pub(super) fn finish(&mut self) -> Result<(), LedgerError> {
+    fn finish(&mut self) -> Result<(), LedgerError> {
         self.write_minute()?;
-        let Position { head, at_ms, sale, stopped_ms, .. } = &*self.position;
-        self.run(
+        let Position { head, at_ms, sale, stopped_ms, in_line, .. } = &*self.position;
+        self.tables.run(
             statements::WRITE_POSITION,
             (
                 self.stream.0,
@@ -102,6 +123,7 @@ impl<'p> Projector<'p> {
                 utc(*at_ms),
                 at_ms.cast_signed(),
                 stopped_ms.cast_signed(),
+                in_line,
             ),
         )
     }
@@ -110,108 +132,118 @@ impl<'p> Projector<'p> {
         if let Event::Scheduled(schedule) = event {
             return self.scheduled(schedule);
         }
-        let sale = self.position.sale.clone().ok_or_else(|| misfit("the sale"))?;
-        let sale = sale.as_str();
-        let at = self.at.clone();
+        if self.position.sale.is_none() {
+            return Err(misfit("the sale"));
+        }
         match event {
             Event::Scheduled(_) => Ok(()),
             Event::Changed { schedule, .. } => self.changed(schedule),
-            Event::Opened | Event::Unpaused => self.run(statements::OPEN_SALE, (sale, at)),
-            Event::Paused => self.run(statements::PAUSE_SALE, (sale,)),
+            Event::Opened | Event::Unpaused => {
+                self.tables.run(statements::OPEN_SALE, (&self.position.sale, &self.at))
+            }
+            Event::Paused => self.tables.run(statements::PAUSE_SALE, (&self.position.sale,)),
             Event::Closed { .. } => {
-                self.run(statements::CLOSE_SALE, (sale, at))?;
-                self.end_line(sale, EndReason::Closed)
+                self.tables.run(statements::CLOSE_SALE, (&self.position.sale, &self.at))?;
+                self.end_line(EndReason::Closed)
             }
-            Event::LimitsChanged { limits, .. } => self.limits(sale, limits),
-            Event::SeatsWithheld { seats, pool } => seats
-                .iter()
-                .try_for_each(|seat| self.run(statements::WITHHOLD_SEAT, (sale, seat.0, *pool))),
-            Event::SeatsReleased { seats } => {
-                seats.iter().try_for_each(|seat| self.run(statements::RELEASE_SEAT, (sale, seat.0)))
-            }
+            Event::LimitsChanged { limits, .. } => self.limits(limits),
+            Event::SeatsWithheld { seats, pool } => seats.iter().try_for_each(|seat| {
+                self.tables.one("a seat", statements::WITHHOLD_SEAT, (self.keys.key(seat.0), *pool))
+            }),
+            Event::SeatsReleased { seats } => seats.iter().try_for_each(|seat| {
+                self.tables.one("a seat", statements::RELEASE_SEAT, (self.keys.key(seat.0),))
+            }),
             Event::Resumed { gap, .. } => {
                 self.position.stopped_ms = self.position.stopped_ms.saturating_add(*gap);
                 let gap = format!("+{}.{:03} seconds", gap / 1000, gap % 1000);
-                self.run(statements::MOVE_DEADLINES, (sale, gap))
+                let (first, last) = self.keys.all();
+                self.tables.run(statements::MOVE_DEADLINES, (first, last, gap))
             }
             Event::Joined { .. } => {
                 self.minute.joined += 1;
-                Ok(())
+                self.in_line(1)
             }
-            // Who was seen when, and so how many places ran out, is the line's own business.
-            Event::Seen { .. } | Event::PlacesExpired { .. } => Ok(()),
-            Event::Left { entry, .. } => self.left(sale, *entry),
+            // Who was seen when is the line's own business.
+            Event::Seen { .. } => Ok(()),
+            Event::PlacesExpired { places, .. } => {
+                let sum = |(before, more): (u32, u32)| before.saturating_add(more);
+                self.minute.places_expired = self.minute.places_expired.zip(*places).map(sum);
+                match *places {
+                    Some(places) => self.in_line(-i64::from(places)),
+                    None => {
+                        self.position.in_line = None;
+                        Ok(())
+                    }
+                }
+            }
+            Event::Left { entry, .. } => self.left(*entry),
             Event::PassedOver { .. } => {
                 self.minute.passed_over += 1;
                 Ok(())
             }
             Event::Admitted { entry, .. } => {
                 self.minute.admitted += 1;
+                self.in_line(-1)?;
                 let visit = self.position.visits;
                 self.position.visits += 1;
-                self.run(statements::INSERT_VISIT, (sale, visit, entry.0, at))
+                let row = (self.keys.key(visit), &self.position.sale, visit, entry.0, &self.at);
+                self.tables.run(statements::INSERT_VISIT, row)
             }
             Event::TurnMissed { visit, .. } => {
                 self.minute.turns_missed += 1;
-                self.visit(sale, visit.0, "missed", Some(at))
+                self.in_line(1)?;
+                self.end_visit(visit.0, "missed")
             }
             Event::ChoosingEnded { visit, .. } => {
                 self.minute.chose_nothing += 1;
-                self.visit(sale, visit.0, EndReason::TooSlow.as_str(), Some(at))
+                self.end_visit(visit.0, EndReason::TooSlow.as_str())
             }
             Event::SeatsHeld { visit, reservation, seats, until, hard_end, .. } => {
-                let id = short_id(reservation.0);
-                self.held(sale, *visit, &id, seats, [*until, *hard_end])
+                self.held(*visit, &short_id(reservation.0), seats, [*until, *hard_end])
             }
             Event::SeatsGivenBack { reservation, choose_until, .. } => {
-                let visit = self.release(sale, *reservation, "given_back")?;
+                let visit = self.release(reservation.0, "given_back")?;
                 match choose_until {
-                    Some(_) => self.visit(sale, visit, "choosing", None),
-                    None => self.visit(sale, visit, EndReason::Left.as_str(), Some(at)),
+                    Some(_) => {
+                        let row = (self.keys.key(visit), "choosing", None::<&str>);
+                        self.tables.one("a visit", statements::SET_VISIT, row)
+                    }
+                    None => self.end_visit(visit, EndReason::Left.as_str()),
                 }
             }
             Event::HoldExpired { reservation, .. } => {
-                let visit = self.release(sale, *reservation, "expired")?;
-                self.visit(sale, visit, EndReason::HoldExpired.as_str(), Some(at))
+                let visit = self.release(reservation.0, "expired")?;
+                self.end_visit(visit, EndReason::HoldExpired.as_str())
             }
             Event::PaymentBegun { reservation, payment, hold_until, .. } => {
                 self.minute.payments_begun += 1;
-                let (id, _, amount) = self.reservation(sale, *reservation)?;
                 let number = self.position.payments;
                 self.position.payments += 1;
-                self.run(
-                    statements::INSERT_PAYMENT,
-                    (long_id(payment.0), sale, number, &id, amount, at),
-                )?;
-                self.run(statements::SET_HOLD, (id, "paying", self.deadline(*hold_until)))
+                let (key, id) = (self.keys.key(number), long_id(payment.0));
+                let row = (key, id, number, &self.at, self.keys.key(reservation.0));
+                self.tables.one("a reservation", statements::INSERT_PAYMENT, row)?;
+                self.hold(reservation.0, "paying", *hold_until)
             }
-            Event::PaymentApproved { payment, .. } => {
-                let paying = self.payment(sale, *payment)?;
-                self.confirmed(sale, &paying)
-            }
+            Event::PaymentApproved { payment, .. } => self.confirmed(*payment),
             Event::PaymentDeclined { payment, reason, retryable, hold_until, .. } => {
                 self.minute.declined += 1;
-                let Paying { payment, reservation, .. } = self.payment(sale, *payment)?;
-                let declined = (payment, at, &**reason, *retryable);
-                self.run(statements::DECLINE_PAYMENT, declined)?;
-                let until = self.deadline(*hold_until);
-                self.run(statements::SET_HOLD, (reservation, "held", until))
+                let declined = (self.keys.key(payment.0), &self.at, &**reason, *retryable);
+                self.tables.one("a payment", statements::DECLINE_PAYMENT, declined)?;
+                let paid = self.payment(*payment)?;
+                self.hold(paid.reservation, "held", *hold_until)
             }
-            Event::PaymentUnknown { payment } => {
-                let paying = self.payment(sale, *payment)?;
-                self.run(statements::SET_PAYMENT, (paying.payment, "unknown", None::<String>))
-            }
+            Event::PaymentUnknown { payment } => self.pays(*payment, "unknown"),
             Event::RefundDue { payment } => {
-                let Paying { payment, amount, reservation, .. } = self.payment(sale, *payment)?;
-                self.run(statements::SET_PAYMENT, (&payment, "refund_due", None::<String>))?;
-                self.run(statements::INSERT_REFUND, (payment, sale, reservation, amount, at))
+                self.pays(*payment, "refund_due")?;
+                let due = (self.keys.key(payment.0), &self.at);
+                self.tables.one("a payment", statements::INSERT_REFUND, due)
             }
             Event::PaymentRefunded { payment, .. } => {
-                let Paying { payment, .. } = self.payment(sale, *payment)?;
-                self.run(statements::SET_PAYMENT, (&payment, "refunded", None::<String>))?;
-                self.run(statements::END_REFUND, (payment, at))
+                self.pays(*payment, "refunded")?;
+                let done = (self.keys.key(payment.0), &self.at);
+                self.tables.one("a refund", statements::END_REFUND, done)
             }
-            Event::LineEnded { reason, .. } => self.end_line(sale, *reason),
+            Event::LineEnded { reason, .. } => self.end_line(*reason),
         }
     }
 
@@ -221,43 +253,41 @@ impl<'p> Projector<'p> {
         let Schedule { sale, plan, limits, opens_at, closes_at, file: _ } = schedule;
         let (id, currency) = (sale.as_str(), plan.currency);
         let closes_at = closes_at.map(|at| utc(at.0));
-        self.run(
+        self.tables.run(
             statements::INSERT_SALE,
             (id, currency.as_str(), &*plan.time_zone, &self.at, utc(opens_at.0), closes_at),
         )?;
-        self.limits(id, limits)?;
-        self.plan(id, plan)?;
         self.position.sale = Some(id.to_owned());
+        self.limits(limits)?;
+        self.plan(id, plan)?;
         Ok(())
     }
 
     /// Writes a sale that was described anew, and forgets what is no longer offered.
-    fn changed(&self, schedule: &Schedule) -> Result<(), LedgerError> {
+    fn changed(&mut self, schedule: &Schedule) -> Result<(), LedgerError> {
         let Schedule { sale, plan, limits, opens_at, closes_at, file: _ } = schedule;
         let (id, closes_at) = (sale.as_str(), closes_at.map(|at| utc(at.0)));
         let change = (id, &*plan.time_zone, utc(opens_at.0), closes_at);
-        self.run(statements::CHANGE_SALE, change)?;
-        self.limits(id, limits)?;
-        for before in
-            [statements::FORGET_POOLS, statements::UNPLACE_SEATS, statements::UNPLACE_PERFORMANCES]
-        {
-            self.run(before, (id,))?;
-        }
+        self.tables.run(statements::CHANGE_SALE, change)?;
+        self.limits(limits)?;
+        self.tables.run(statements::FORGET_POOLS, (id,))?;
+        self.tables.run(statements::UNPLACE_SEATS, self.keys.all())?;
+        self.tables.run(statements::UNPLACE_PERFORMANCES, (id,))?;
         self.plan(id, plan)?;
-        self.run(statements::FORGET_SEATS, (id,))?;
-        self.run(statements::FORGET_PERFORMANCES, (id,))
+        self.tables.run(statements::FORGET_SEATS, ())?;
+        self.tables.run(statements::FORGET_PERFORMANCES, (id,))
     }
 
     /// Writes what a sale offers; what is there already is brought up to date by performance and
     /// number, and keeps its owner.
-    fn plan(&self, sale: &str, plan: &Plan) -> Result<(), LedgerError> {
+    fn plan(&mut self, sale: &str, plan: &Plan) -> Result<(), LedgerError> {
         for (number, name) in (0_u32..).zip(&plan.pools) {
-            self.run(statements::WRITE_POOL, (sale, number, &**name))?;
+            self.tables.run(statements::WRITE_POOL, (sale, number, &**name))?;
         }
         let mut index = 0;
         for (number, performance) in (0_u32..).zip(&plan.performances) {
             let Performance { id, title, venue, date, starts_at, .. } = performance;
-            self.run(
+            self.tables.run(
                 statements::WRITE_PERFORMANCE,
                 (id.as_str(), sale, number, &**title, &**venue, date.to_string(), utc(starts_at.0)),
             )?;
@@ -268,20 +298,20 @@ impl<'p> Projector<'p> {
 
     /// Writes the seats of a performance; `index` counts over all of the sale, in plan order.
     fn seats(
-        &self,
+        &mut self,
         sale: &str,
         plan: &Plan,
         performance: &Performance,
         index: &mut u32,
     ) -> Result<(), LedgerError> {
-        let mut write = self.connection.prepare_cached(statements::WRITE_SEAT)?;
         for section in &performance.sections {
             for row in &section.rows {
                 for seat in &row.seats {
                     let grade = performance.grades.get(usize::from(seat.grade));
                     let grade = grade.ok_or_else(|| misfit("a grade"))?;
                     let pool = seat.pool.and_then(|pool| plan.pools.get(usize::from(pool)));
-                    write.execute((
+                    let row = (
+                        self.keys.key(*index),
                         performance.id.as_str(),
                         &*seat.number,
                         sale,
@@ -290,9 +320,9 @@ impl<'p> Projector<'p> {
                         &*row.name,
                         &*grade.name,
                         units(grade.price),
-                        if pool.is_some() { "withheld" } else { "free" },
                         pool.map(|name| &**name),
-                    ))?;
+                    );
+                    self.tables.run(statements::WRITE_SEAT, row)?;
                     *index += 1;
                 }
             }
@@ -300,189 +330,156 @@ impl<'p> Projector<'p> {
         Ok(())
     }
 
-    fn limits(&self, sale: &str, limits: &Limits) -> Result<(), LedgerError> {
+    fn limits(&mut self, limits: &Limits) -> Result<(), LedgerError> {
         let mut table = limits.table().into_iter();
         table.try_for_each(|(name, value, ..)| {
-            self.run(statements::WRITE_LIMIT, (sale, name, value))
+            self.tables.run(statements::WRITE_LIMIT, (&self.position.sale, name, value))
         })
     }
 
-    fn end_line(&self, sale: &str, reason: EndReason) -> Result<(), LedgerError> {
-        let ended = (sale, &self.at, reason.as_str());
-        self.run(statements::END_LINE, ended)?;
-        self.run(statements::END_CHOOSING, ended)
+    fn end_line(&mut self, reason: EndReason) -> Result<(), LedgerError> {
+        self.position.in_line = Some(0);
+        let ended = (&self.position.sale, &self.at, reason.as_str());
+        self.tables.run(statements::END_LINE, ended)?;
+        let (first, last) = self.keys.all();
+        self.tables.run(statements::END_CHOOSING, (first, last, &self.at, reason.as_str()))
     }
 
     // ---- Visits and reservations ----
 
-    fn visit(
-        &self,
-        sale: &str,
-        visit: u32,
-        state: &str,
-        ended_at: Option<String>,
-    ) -> Result<(), LedgerError> {
-        self.run(statements::SET_VISIT, (sale, visit, state, ended_at))
+    fn end_visit(&mut self, visit: u32, state: &str) -> Result<(), LedgerError> {
+        let row = (self.keys.key(visit), state, Some(&self.at));
+        self.tables.one("a visit", statements::SET_VISIT, row)
     }
 
-    fn left(&mut self, sale: &str, entry: EntryIndex) -> Result<(), LedgerError> {
+    fn left(&mut self, entry: EntryIndex) -> Result<(), LedgerError> {
         self.minute.left += 1;
-        let visit: Option<(u32, String)> = self
-            .connection
-            .prepare_cached(statements::READ_VISIT)?
-            .query_row((sale, entry.0), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
+        let (first, last) = self.keys.all();
+        let visit: Option<(u32, String, Option<u32>)> =
+            self.tables.find(statements::READ_VISIT, (first, last, entry.0), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
         // Somebody in line was never admitted, or missed the turn.
-        let Some((visit, state)) = visit else { return Ok(()) };
+        let Some((visit, state, reservation)) = visit else { return self.in_line(-1) };
         if state == "reserved" {
-            let held: u32 = self
-                .connection
-                .prepare_cached(statements::READ_HELD)?
-                .query_row((sale, visit), |row| row.get(0))
-                .optional()?
-                .ok_or_else(|| misfit("a hold"))?;
-            self.release(sale, ReservationIndex(held), "given_back")?;
+            self.release(reservation.ok_or_else(|| misfit("a hold"))?, "given_back")?;
         } else if state != "choosing" {
-            return Ok(());
+            return self.in_line(-1);
         }
-        let at = self.at.clone();
-        self.visit(sale, visit, EndReason::Left.as_str(), Some(at))
+        self.end_visit(visit, EndReason::Left.as_str())
+    }
+
+    /// So many more have a place in line.
+    fn in_line(&mut self, more: i64) -> Result<(), LedgerError> {
+        if let Some(in_line) = self.position.in_line {
+            let sum = u32::try_from(i64::from(in_line) + more);
+            self.position.in_line = Some(sum.map_err(|_| misfit("a place in line"))?);
+        }
+        Ok(())
     }
 
     fn held(
         &mut self,
-        sale: &str,
         visit: VisitIndex,
-        reservation: &str,
+        id: &str,
         seats: &[SeatIndex],
         [until, hard_end]: [Second; 2],
     ) -> Result<(), LedgerError> {
         self.minute.holds += 1;
-        let entry: u32 = self
-            .connection
-            .prepare_cached(statements::READ_ENTRY)?
-            .query_row((sale, visit.0), |row| row.get(0))
-            .optional()?
-            .ok_or_else(|| misfit("a visit"))?;
-        let mut amount = 0;
-        for (line, seat) in (0_u32..).zip(seats) {
-            amount += self.claim(sale, reservation, line, *seat)?;
-        }
         let number = self.position.reservations;
         self.position.reservations += 1;
-        self.run(
-            statements::INSERT_RESERVATION,
-            (
-                reservation,
-                sale,
-                number,
-                visit.0,
-                entry,
-                amount,
-                &self.at,
-                self.deadline(until),
-                self.deadline(hard_end),
-            ),
-        )?;
-        self.visit(sale, visit.0, "reserved", None)
+        let mut lines = 0;
+        for seat in seats {
+            self.claim(number, id, lines, *seat)?;
+            lines += 1;
+        }
+        let (first, last) = self.keys.lines(number);
+        let (until, hard_end) = (self.deadline(until), self.deadline(hard_end));
+        let visit = self.keys.key(visit.0);
+        let key = self.keys.key(number);
+        let row = (key, id, number, first, last, lines, &self.at, until, hard_end, visit);
+        self.tables.one("a visit", statements::INSERT_RESERVATION, row)?;
+        self.tables.one("a visit", statements::RESERVE_VISIT, (visit, number))
     }
 
-    /// Writes a claim on one seat, and says what the seat costs.
+    /// Writes a claim on one seat.
     fn claim(
-        &self,
-        sale: &str,
-        reservation: &str,
+        &mut self,
+        reservation: u32,
+        id: &str,
         line: u32,
         seat: SeatIndex,
-    ) -> Result<i64, LedgerError> {
-        let (performance, number, grade, price): (String, String, String, i64) = self
-            .connection
-            .prepare_cached(statements::READ_SEAT)?
-            .query_row((sale, seat.0), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })
-            .optional()?
-            .ok_or_else(|| misfit("a seat"))?;
-        let row = (reservation, line, sale, &performance, &number, grade, price);
-        let claimed = self.connection.prepare_cached(statements::INSERT_LINE)?.execute(row);
-        match claimed {
-            Ok(_) => {
-                self.run(statements::HOLD_SEAT, (performance, number, reservation))?;
-                Ok(price)
-            }
-            Err(error) if is_of_the_index(&error) => {
-                let owner = self
-                    .connection
-                    .prepare_cached(statements::READ_OWNER)?
-                    .query_row((&performance, &number), |row| row.get(0))?;
-                Err(LedgerError::Violated(Box::new(Violation {
-                    stream: self.stream,
-                    sale: sale.to_owned(),
-                    performance,
-                    seat: number,
-                    owner,
-                    claimant: reservation.to_owned(),
-                })))
-            }
+    ) -> Result<(), LedgerError> {
+        let (key, seat) = (self.keys.line(reservation) + i64::from(line), self.keys.key(seat.0));
+        let row = (key, id, line, seat);
+        match self.tables.count(statements::INSERT_LINE, row) {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(misfit("a seat")),
+            Err(error) if is_of_the_index(&error) => Err(self.violation(seat, id)?),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Ends an unpaid hold, and says whose visit it was.
-    fn release(
-        &mut self,
-        sale: &str,
-        reservation: ReservationIndex,
-        state: &str,
-    ) -> Result<u32, LedgerError> {
-        self.minute.holds_ended += 1;
-        let (id, visit, _) = self.reservation(sale, reservation)?;
-        self.run(statements::END_RESERVATION, (&id, state, &self.at))?;
-        self.run(statements::FREE_SEATS, (&id,))?;
-        self.run(statements::END_CLAIMS, (id,))?;
-        Ok(visit)
-    }
-
-    fn confirmed(&mut self, sale: &str, paying: &Paying) -> Result<(), LedgerError> {
-        let Paying { payment, amount, reservation, visit } = paying;
-        self.run(statements::SET_PAYMENT, (payment, "approved", Some(&self.at)))?;
-        self.run(statements::END_RESERVATION, (reservation, "confirmed", &self.at))?;
-        let sold =
-            self.connection.prepare_cached(statements::SELL_SEATS)?.execute([reservation])?;
-        self.minute.confirmed += 1;
-        self.minute.seats_sold += i64::try_from(sold).unwrap_or(i64::MAX);
-        self.minute.income += amount;
-        self.visit(sale, *visit, "done", Some(self.at.clone()))
-    }
-
-    // ---- What the tables know ----
-
-    /// The id, the visit and the amount of a reservation.
-    fn reservation(
-        &self,
-        sale: &str,
-        reservation: ReservationIndex,
-    ) -> Result<(String, u32, i64), LedgerError> {
-        self.connection
-            .prepare_cached(statements::READ_RESERVATION)?
-            .query_row((sale, reservation.0), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?
-            .ok_or_else(|| misfit("a reservation"))
-    }
-
-    fn payment(&self, sale: &str, payment: PaymentIndex) -> Result<Paying, LedgerError> {
-        self.connection
-            .prepare_cached(statements::READ_PAYMENT)?
-            .query_row((sale, payment.0), |row| {
-                Ok(Paying {
-                    payment: row.get(0)?,
-                    amount: row.get(1)?,
-                    reservation: row.get(2)?,
-                    visit: row.get(3)?,
-                })
+    fn violation(&mut self, seat: i64, claimant: &str) -> Result<LedgerError, LedgerError> {
+        let (stream, sale) = (self.stream, self.position.sale.clone().unwrap_or_default());
+        let violation = self.tables.read("an owner", statements::READ_OWNER, [seat], |row| {
+            Ok(Violation {
+                stream,
+                sale,
+                performance: row.get(0)?,
+                seat: row.get(1)?,
+                owner: row.get(2)?,
+                claimant: claimant.to_owned(),
             })
-            .optional()?
-            .ok_or_else(|| misfit("a payment"))
+        })?;
+        Ok(LedgerError::Violated(Box::new(violation)))
+    }
+
+    /// Ends an unpaid hold, and says whose visit it was.
+    fn release(&mut self, reservation: u32, state: &str) -> Result<u32, LedgerError> {
+        self.minute.holds_ended += 1;
+        let key = self.keys.key(reservation);
+        self.tables.one("a reservation", statements::END_RESERVATION, (key, state, &self.at))?;
+        self.tables.run(statements::END_CLAIMS, self.keys.lines(reservation))?;
+        let visit = statements::READ_RESERVATION;
+        self.tables.read("a reservation", visit, [key], |row| row.get(0))
+    }
+
+    /// How long a hold is good now.
+    fn hold(&mut self, reservation: u32, state: &str, until: Second) -> Result<(), LedgerError> {
+        let hold = (self.keys.key(reservation), state, self.deadline(until));
+        self.tables.one("a reservation", statements::SET_HOLD, hold)
+    }
+
+    // ---- Payments ----
+
+    fn pays(&mut self, payment: PaymentIndex, state: &str) -> Result<(), LedgerError> {
+        let paid = (self.keys.key(payment.0), state, None::<&str>);
+        self.tables.one("a payment", statements::SET_PAYMENT, paid)
+    }
+
+    fn confirmed(&mut self, payment: PaymentIndex) -> Result<(), LedgerError> {
+        let Paid { reservation, amount, visit, seats } = self.payment(payment)?;
+        let settled = (self.keys.key(payment.0), "approved", Some(&self.at));
+        self.tables.one("a payment", statements::SET_PAYMENT, settled)?;
+        let end = (self.keys.key(reservation), "confirmed", &self.at);
+        self.tables.one("a reservation", statements::END_RESERVATION, end)?;
+        self.minute.confirmed += 1;
+        self.minute.seats_sold += seats;
+        self.minute.income += amount;
+        self.end_visit(visit, "done")
+    }
+
+    fn payment(&mut self, payment: PaymentIndex) -> Result<Paid, LedgerError> {
+        let key = (self.keys.key(payment.0), self.keys.key(0));
+        self.tables.read("a payment", statements::READ_PAYMENT, key, |row| {
+            Ok(Paid {
+                reservation: row.get(0)?,
+                amount: row.get(1)?,
+                visit: row.get(2)?,
+                seats: row.get(3)?,
+            })
+        })
     }
 
     /// A deadline as the clocks stand now.
@@ -491,30 +488,34 @@ impl<'p> Projector<'p> {
     }
 
     fn write_minute(&mut self) -> Result<(), LedgerError> {
+        let in_line = self.position.in_line;
         let minute = std::mem::take(&mut self.minute);
         let Some(sale) = &self.position.sale else { return Ok(()) };
         let counts = minute.counts();
-        if counts.iter().all(|count| *count == 0) {
+        let nothing = minute.places_expired == Some(0) && minute.in_line_before == in_line;
+        if nothing && counts.iter().all(|count| *count == 0) {
             return Ok(());
         }
-        let mut write = self.connection.prepare_cached(statements::ADD_TO_MINUTE)?;
-        write.raw_bind_parameter(1, sale)?;
-        write.raw_bind_parameter(2, minute.begin)?;
-        for (place, count) in (3..).zip(counts) {
-            write.raw_bind_parameter(place, count)?;
-        }
-        write.raw_execute()?;
-        Ok(())
-    }
-
-    fn run(&self, statement: &str, values: impl Params) -> Result<(), LedgerError> {
-        self.connection.prepare_cached(statement)?.execute(values)?;
-        Ok(())
+        let head: [&dyn ToSql; 2] = [sale, &minute.begin];
+        let line: [&dyn ToSql; 3] = [&minute.places_expired, &in_line, &minute.in_line_max];
+        let counts = counts.iter().map(|count| count as &dyn ToSql);
+        let values = head.into_iter().chain(counts).chain(line);
+        self.tables.run(statements::ADD_TO_MINUTE, params_from_iter(values))
     }
 }
 
 impl Minute {
-    /// In the order of the columns.
+    fn new(begin: String, in_line: Option<u32>) -> Self {
+        Self {
+            begin,
+            places_expired: Some(0),
+            in_line_before: in_line,
+            in_line_max: in_line,
+            ..Self::default()
+        }
+    }
+
+    /// What is always known, in the order of the statement.
     fn counts(&self) -> [i64; 13] {
         [
             self.joined,
@@ -543,8 +544,4 @@ fn units(money: Money) -> i64 {
 fn is_of_the_index(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
     code == Some(ffi::SQLITE_CONSTRAINT_UNIQUE)
-}
-
-fn misfit(what: &str) -> LedgerError {
-    LedgerError::Damaged(format!("an event does not fit: {what} is not in the tables"))
 }

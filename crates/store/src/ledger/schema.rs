@@ -3,6 +3,13 @@
 //! `synchronous=NORMAL`: after a loss of power the last transactions may be missing, never half of
 //! one; what is missing is read from the journal again. A new version of the tables needs no
 //! migration, for an older ledger is built anew.
+//!
+//! What a sale counts has a key of one integer, made of the sale's stream and the number, so that what
+//! comes later stands behind what came before, and is found by one look into one tree. Every further index, and
+//! every row that is written where rows lie in no order, costs as much at each hold as everything else
+//! about it: so there is one such, that of the live claims, and what it says is written nowhere else.
+//! Whose a seat is, `seats` looks up in it.
+//! What a state may be is said without `IN`, for which SQLite makes a table each time.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,7 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{LedgerError, statements, unusable};
 
 /// The version of the tables below, kept in `user_version`. To be raised with every change of them.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 3;
 
 /// How long a transaction waits for somebody who writes into the file by hand.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
@@ -41,7 +48,8 @@ CREATE TABLE positions (
     batch_id     TEXT NOT NULL,
     batch_at     TEXT NOT NULL,
     batch_ms     INTEGER NOT NULL,
-    stopped_ms   INTEGER NOT NULL
+    stopped_ms   INTEGER NOT NULL,
+    in_line      INTEGER
 ) STRICT;
 
 CREATE TABLE sales (
@@ -82,7 +90,8 @@ CREATE TABLE performances (
     starts_at          TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE seats (
+CREATE TABLE plan_seats (
+    seat_key       INTEGER PRIMARY KEY,
     performance_id TEXT NOT NULL,
     seat_number    TEXT NOT NULL,
     sale_id        TEXT NOT NULL,
@@ -91,36 +100,35 @@ CREATE TABLE seats (
     row            TEXT NOT NULL,
     grade          TEXT NOT NULL,
     price          INTEGER NOT NULL,
-    state          TEXT NOT NULL CHECK (state IN ('free', 'withheld', 'held', 'sold')),
     pool           TEXT,
     planned_pool   TEXT,
-    reservation_id TEXT,
-    PRIMARY KEY (performance_id, seat_number)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX seats_by_index ON seats (sale_id, seat_index);
+    UNIQUE (performance_id, seat_number)
+) STRICT;
 
 CREATE TABLE visits (
-    sale_id      TEXT NOT NULL,
-    visit_number INTEGER NOT NULL,
-    entry_number INTEGER NOT NULL,
-    state        TEXT NOT NULL,
-    admitted_at  TEXT NOT NULL,
-    ended_at     TEXT,
-    PRIMARY KEY (sale_id, visit_number)
-) STRICT, WITHOUT ROWID;
+    visit_key          INTEGER PRIMARY KEY,
+    sale_id            TEXT NOT NULL,
+    visit_number       INTEGER NOT NULL,
+    entry_number       INTEGER NOT NULL,
+    state              TEXT NOT NULL,
+    admitted_at        TEXT NOT NULL,
+    ended_at           TEXT,
+    reservation_number INTEGER
+) STRICT;
 
-CREATE INDEX visits_by_entry ON visits (sale_id, entry_number, visit_number);
-CREATE INDEX visits_choosing ON visits (sale_id) WHERE state = 'choosing';
+CREATE INDEX visits_by_entry ON visits (entry_number);
 
 CREATE TABLE reservations (
-    reservation_id     TEXT PRIMARY KEY,
+    reservation_key    INTEGER PRIMARY KEY,
+    reservation_id     TEXT NOT NULL,
     sale_id            TEXT NOT NULL,
     reservation_number INTEGER NOT NULL,
     visit_number       INTEGER NOT NULL,
     entry_number       INTEGER NOT NULL,
     state              TEXT NOT NULL
-        CHECK (state IN ('held', 'paying', 'confirmed', 'given_back', 'expired')),
+        CHECK (state = 'held' OR state = 'paying' OR state = 'confirmed' OR state = 'given_back'
+            OR state = 'expired'),
+    seats              INTEGER NOT NULL,
     amount             INTEGER NOT NULL,
     held_at            TEXT NOT NULL,
     held_until         TEXT,
@@ -128,11 +136,8 @@ CREATE TABLE reservations (
     ended_at           TEXT
 ) STRICT;
 
-CREATE UNIQUE INDEX reservations_by_number ON reservations (sale_id, reservation_number);
-CREATE INDEX reservations_by_visit ON reservations (sale_id, visit_number);
-CREATE INDEX reservations_open ON reservations (sale_id) WHERE state IN ('held', 'paying');
-
 CREATE TABLE reservation_lines (
+    line_key       INTEGER PRIMARY KEY,
     reservation_id TEXT NOT NULL,
     line_number    INTEGER NOT NULL,
     sale_id        TEXT NOT NULL,
@@ -140,32 +145,45 @@ CREATE TABLE reservation_lines (
     seat_number    TEXT NOT NULL,
     grade          TEXT NOT NULL,
     price          INTEGER NOT NULL,
-    live           INTEGER NOT NULL CHECK (live IN (0, 1)),
-    PRIMARY KEY (reservation_id, line_number)
-) STRICT, WITHOUT ROWID;
-
-CREATE UNIQUE INDEX one_live_owner ON reservation_lines (performance_id, seat_number)
-WHERE live = 1;
-
-CREATE TABLE payments (
-    payment_id     TEXT PRIMARY KEY,
-    sale_id        TEXT NOT NULL,
-    payment_number INTEGER NOT NULL,
-    reservation_id TEXT NOT NULL,
-    amount         INTEGER NOT NULL,
-    state          TEXT NOT NULL CHECK (
-        state IN ('running', 'unknown', 'approved', 'declined', 'refund_due', 'refunded')
-    ),
-    begun_at       TEXT NOT NULL,
-    settled_at     TEXT,
-    decline_reason TEXT,
-    retryable      INTEGER
+    live           INTEGER NOT NULL CHECK (live IN (0, 1))
 ) STRICT;
 
-CREATE UNIQUE INDEX payments_by_number ON payments (sale_id, payment_number);
-CREATE INDEX payments_by_reservation ON payments (reservation_id);
-CREATE INDEX payments_open ON payments (sale_id)
-WHERE state IN ('running', 'unknown', 'refund_due');
+CREATE UNIQUE INDEX one_live_owner ON reservation_lines (seat_number, performance_id)
+WHERE live = 1;
+
+CREATE VIEW seats AS
+SELECT
+    plan_seats.performance_id, plan_seats.seat_number, plan_seats.sale_id, seat_index, section, row,
+    plan_seats.grade, plan_seats.price,
+    CASE
+        WHEN reservations.state = 'confirmed' THEN 'sold'
+        WHEN live = 1 THEN 'held'
+        WHEN pool IS NOT NULL THEN 'withheld'
+        ELSE 'free'
+    END AS state,
+    pool, planned_pool, claims.reservation_id
+FROM plan_seats
+LEFT JOIN reservation_lines AS claims
+    ON claims.seat_number = plan_seats.seat_number
+    AND claims.performance_id = plan_seats.performance_id AND live = 1
+LEFT JOIN reservations ON reservation_key = line_key >> 5;
+
+CREATE TABLE payments (
+    payment_key        INTEGER PRIMARY KEY,
+    payment_id         TEXT NOT NULL,
+    sale_id            TEXT NOT NULL,
+    payment_number     INTEGER NOT NULL,
+    reservation_id     TEXT NOT NULL,
+    reservation_number INTEGER NOT NULL,
+    amount             INTEGER NOT NULL,
+    state              TEXT NOT NULL
+        CHECK (state = 'running' OR state = 'unknown' OR state = 'approved' OR state = 'declined'
+            OR state = 'refund_due' OR state = 'refunded'),
+    begun_at           TEXT NOT NULL,
+    settled_at         TEXT,
+    decline_reason     TEXT,
+    retryable          INTEGER
+) STRICT;
 
 CREATE TABLE refunds (
     payment_id     TEXT PRIMARY KEY,
@@ -185,6 +203,9 @@ CREATE TABLE line_minutes (
     passed_over    INTEGER NOT NULL,
     turns_missed   INTEGER NOT NULL,
     left           INTEGER NOT NULL,
+    places_expired INTEGER,
+    in_line        INTEGER,
+    in_line_max    INTEGER,
     chose_nothing  INTEGER NOT NULL,
     holds          INTEGER NOT NULL,
     holds_ended    INTEGER NOT NULL,

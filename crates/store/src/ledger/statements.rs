@@ -1,5 +1,8 @@
-//! The statements that write the ledger. A time is text in UTC; `?1` is the sale wherever a number
-//! of the sale's own names the row.
+//! The statements that write the ledger. A time is text in UTC; `?1` is the row's key where there is one
+//! row, else the sale. Numbers of one sale are a range of keys: see `keys.rs`.
+//!
+//! `OR FAIL` where a statement writes several rows or chooses what it writes: else SQLite copies each page
+//! before it changes it, to undo that statement alone. Here an error undoes the whole transaction.
 
 pub(super) const INSERT_EPOCH: &str = "
 -- insert_epoch
@@ -13,27 +16,40 @@ SELECT epoch
 FROM history
 ";
 
+/// Whatever is read from now on is of one moment.
+pub(super) const LOOK: &str = "
+-- look
+BEGIN
+";
+
 pub(super) const READ_POSITIONS: &str = "
 -- read_positions
 SELECT
-    stream, batch_number, batch_id, batch_ms, sale_id, stopped_ms,
-    coalesce((SELECT max(visit_number) + 1 FROM visits WHERE visits.sale_id = positions.sale_id), 0),
-    coalesce((SELECT max(reservation_number) + 1 FROM reservations
-              WHERE reservations.sale_id = positions.sale_id), 0),
-    coalesce((SELECT max(payment_number) + 1 FROM payments
-              WHERE payments.sale_id = positions.sale_id), 0)
+    stream, batch_number, batch_id, batch_ms, sale_id, stopped_ms, in_line,
+    (SELECT visit_number FROM visits
+     WHERE visit_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
+     ORDER BY visit_key DESC
+     LIMIT 1),
+    (SELECT reservation_number FROM reservations
+     WHERE reservation_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
+     ORDER BY reservation_key DESC
+     LIMIT 1),
+    (SELECT payment_number FROM payments
+     WHERE payment_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
+     ORDER BY payment_key DESC
+     LIMIT 1)
 FROM positions
 ";
 
 pub(super) const WRITE_POSITION: &str = "
 -- write_position
 INSERT INTO positions
-    (stream, sale_id, batch_number, batch_id, batch_at, batch_ms, stopped_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    (stream, sale_id, batch_number, batch_id, batch_at, batch_ms, stopped_ms, in_line)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (stream) DO UPDATE SET
     sale_id = excluded.sale_id, batch_number = excluded.batch_number,
     batch_id = excluded.batch_id, batch_at = excluded.batch_at, batch_ms = excluded.batch_ms,
-    stopped_ms = excluded.stopped_ms
+    stopped_ms = excluded.stopped_ms, in_line = excluded.in_line
 ";
 
 pub(super) const INSERT_SALE: &str = "
@@ -66,26 +82,29 @@ ON CONFLICT (performance_id) DO UPDATE SET
     venue = excluded.venue, date = excluded.date, starts_at = excluded.starts_at
 ";
 
-/// A seat that is there already keeps its state and owner; whom it is kept back for changes only where
-/// the plan says otherwise than before, or has that pool no longer.
+/// Whom a seat that is there already is kept back for changes only where nobody has it, and the plan says
+/// otherwise than before or has that pool no longer.
 pub(super) const WRITE_SEAT: &str = "
 -- write_seat
-INSERT INTO seats
-    (performance_id, seat_number, sale_id, seat_index, section, row, grade, price, state, pool,
+INSERT INTO plan_seats
+    (seat_key, performance_id, seat_number, sale_id, seat_index, section, row, grade, price, pool,
      planned_pool)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)
 ON CONFLICT (performance_id, seat_number) DO UPDATE SET
-    seat_index = excluded.seat_index, section = excluded.section, row = excluded.row,
-    grade = excluded.grade, price = excluded.price, planned_pool = excluded.planned_pool,
-    (state, pool) = (
-        SELECT excluded.state, excluded.pool
-        WHERE seats.state IN ('free', 'withheld') AND (
-            seats.planned_pool IS NOT excluded.planned_pool
-            OR seats.pool NOT IN (SELECT name FROM pools WHERE sale_id = excluded.sale_id)
-        )
-        UNION ALL
-        SELECT seats.state, seats.pool
-        LIMIT 1
+    seat_key = excluded.seat_key, seat_index = excluded.seat_index, section = excluded.section,
+    row = excluded.row, grade = excluded.grade, price = excluded.price,
+    planned_pool = excluded.planned_pool,
+    pool = iif(
+        (
+            planned_pool IS NOT excluded.planned_pool
+            OR pool NOT IN (SELECT name FROM pools WHERE sale_id = excluded.sale_id)
+        ) AND NOT EXISTS (
+            SELECT 1
+            FROM reservation_lines AS claims
+            WHERE claims.seat_number = plan_seats.seat_number
+                AND claims.performance_id = plan_seats.performance_id AND live = 1
+        ),
+        excluded.pool, pool
     )
 ";
 
@@ -102,12 +121,13 @@ DELETE FROM pools
 WHERE sale_id = ?1
 ";
 
-/// Those that are not written anew after this are no longer there.
+/// Makes room for the keys of the plan as it is now. Those that are not written anew after this are no
+/// longer there.
 pub(super) const UNPLACE_SEATS: &str = "
 -- unplace_seats
-UPDATE seats
-SET seat_index = -1
-WHERE sale_id = ?1
+UPDATE plan_seats
+SET seat_key = -seat_key
+WHERE seat_key BETWEEN ?1 AND ?2
 ";
 
 pub(super) const UNPLACE_PERFORMANCES: &str = "
@@ -119,8 +139,8 @@ WHERE sale_id = ?1
 
 pub(super) const FORGET_SEATS: &str = "
 -- forget_seats
-DELETE FROM seats
-WHERE sale_id = ?1 AND seat_index = -1
+DELETE FROM plan_seats
+WHERE seat_key < 0
 ";
 
 pub(super) const FORGET_PERFORMANCES: &str = "
@@ -157,203 +177,183 @@ SET line_ended_at = coalesce(line_ended_at, ?2), line_end_reason = coalesce(line
 WHERE sale_id = ?1
 ";
 
+/// The keys of all visits of a sale are from `?1` to `?2`.
 pub(super) const END_CHOOSING: &str = "
 -- end_choosing
-UPDATE visits
-SET state = ?3, ended_at = ?2
-WHERE sale_id = ?1 AND state = 'choosing'
+UPDATE OR FAIL visits
+SET state = ?4, ended_at = ?3
+WHERE visit_key BETWEEN ?1 AND ?2 AND state = 'choosing'
 ";
 
 pub(super) const WITHHOLD_SEAT: &str = "
 -- withhold_seat
-UPDATE seats
-SET state = 'withheld', pool = (SELECT name FROM pools WHERE sale_id = ?1 AND pool_number = ?3)
-WHERE sale_id = ?1 AND seat_index = ?2
+UPDATE plan_seats
+SET pool = (SELECT name FROM pools WHERE pools.sale_id = plan_seats.sale_id AND pool_number = ?2)
+WHERE seat_key = ?1
 ";
 
 pub(super) const RELEASE_SEAT: &str = "
 -- release_seat
-UPDATE seats
-SET state = 'free', pool = NULL
-WHERE sale_id = ?1 AND seat_index = ?2
+UPDATE plan_seats
+SET pool = NULL
+WHERE seat_key = ?1
 ";
 
-/// The clocks stood still for `?2`, such as `+12.345 seconds`.
+/// The clocks stood still for `?3`, such as `+12.345 seconds`.
 pub(super) const MOVE_DEADLINES: &str = "
 -- move_deadlines
-UPDATE reservations
-SET held_until = strftime('%Y-%m-%dT%H:%M:%fZ', held_until, ?2),
-    hard_end = strftime('%Y-%m-%dT%H:%M:%fZ', hard_end, ?2)
-WHERE sale_id = ?1 AND state IN ('held', 'paying')
+UPDATE OR FAIL reservations
+SET held_until = strftime('%Y-%m-%dT%H:%M:%fZ', held_until, ?3),
+    hard_end = strftime('%Y-%m-%dT%H:%M:%fZ', hard_end, ?3)
+WHERE reservation_key BETWEEN ?1 AND ?2 AND state IN ('held', 'paying')
 ";
 
 pub(super) const INSERT_VISIT: &str = "
 -- insert_visit
-INSERT INTO visits (sale_id, visit_number, entry_number, state, admitted_at)
-VALUES (?1, ?2, ?3, 'choosing', ?4)
-";
-
-/// Whose a visit is.
-pub(super) const READ_ENTRY: &str = "
--- read_entry
-SELECT entry_number
-FROM visits
-WHERE sale_id = ?1 AND visit_number = ?2
+INSERT INTO visits (visit_key, sale_id, visit_number, entry_number, state, admitted_at)
+VALUES (?1, ?2, ?3, ?4, 'choosing', ?5)
 ";
 
 pub(super) const SET_VISIT: &str = "
 -- set_visit
 UPDATE visits
-SET state = ?3, ended_at = ?4
-WHERE sale_id = ?1 AND visit_number = ?2
+SET state = ?2, ended_at = ?3
+WHERE visit_key = ?1
 ";
 
-/// The last visit of an entry, if it is under way.
+pub(super) const RESERVE_VISIT: &str = "
+-- reserve_visit
+UPDATE visits
+SET state = 'reserved', reservation_number = ?2
+WHERE visit_key = ?1
+";
+
+/// The last visit of an entry of a sale whose visits have keys from `?1` to `?2`.
 pub(super) const READ_VISIT: &str = "
 -- read_visit
-SELECT visit_number, state
+SELECT visit_number, state, reservation_number
 FROM visits
-WHERE sale_id = ?1 AND entry_number = ?2
-ORDER BY visit_number DESC
+WHERE entry_number = ?3 AND visit_key BETWEEN ?1 AND ?2
+ORDER BY visit_key DESC
 LIMIT 1
 ";
 
+/// The reservation of a visit, whose lines from `?4` to `?5` are there already.
 pub(super) const INSERT_RESERVATION: &str = "
 -- insert_reservation
-INSERT INTO reservations
-    (reservation_id, sale_id, reservation_number, visit_number, entry_number, state, amount,
-     held_at, held_until, hard_end)
-VALUES (?1, ?2, ?3, ?4, ?5, 'held', ?6, ?7, ?8, ?9)
+INSERT OR FAIL INTO reservations
+    (reservation_key, reservation_id, sale_id, reservation_number, visit_number, entry_number, state,
+     seats, amount, held_at, held_until, hard_end)
+SELECT
+    ?1, ?2, sale_id, ?3, visit_number, entry_number, 'held', ?6,
+    (SELECT sum(price) FROM reservation_lines WHERE line_key BETWEEN ?4 AND ?5), ?7, ?8, ?9
+FROM visits
+WHERE visit_key = ?10
 ";
 
 /// A claim on a seat, at the price and grade it has now.
 pub(super) const INSERT_LINE: &str = "
 -- insert_line
-INSERT INTO reservation_lines
-    (reservation_id, line_number, sale_id, performance_id, seat_number, grade, price, live)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)
+INSERT OR FAIL INTO reservation_lines
+    (line_key, reservation_id, line_number, sale_id, performance_id, seat_number, grade, price, live)
+SELECT ?1, ?2, ?3, sale_id, performance_id, seat_number, grade, price, 1
+FROM plan_seats
+WHERE seat_key = ?4
 ";
 
-pub(super) const READ_SEAT: &str = "
--- read_seat
-SELECT performance_id, seat_number, grade, price
-FROM seats
-WHERE sale_id = ?1 AND seat_index = ?2
-";
-
+/// A seat that is claimed, and by whom.
 pub(super) const READ_OWNER: &str = "
 -- read_owner
-SELECT reservation_id
-FROM reservation_lines
-WHERE performance_id = ?1 AND seat_number = ?2 AND live = 1
+SELECT performance_id, seat_number, reservation_id
+FROM plan_seats JOIN reservation_lines USING (performance_id, seat_number)
+WHERE seat_key = ?1 AND live = 1
 ";
 
-pub(super) const HOLD_SEAT: &str = "
--- hold_seat
-UPDATE seats
-SET state = 'held', reservation_id = ?3
-WHERE performance_id = ?1 AND seat_number = ?2
-";
-
+/// Whose visit a reservation was made in.
 pub(super) const READ_RESERVATION: &str = "
 -- read_reservation
-SELECT reservation_id, visit_number, amount
+SELECT visit_number
 FROM reservations
-WHERE sale_id = ?1 AND reservation_number = ?2
-";
-
-/// What a visit holds unpaid.
-pub(super) const READ_HELD: &str = "
--- read_held
-SELECT reservation_number
-FROM reservations
-WHERE sale_id = ?1 AND visit_number = ?2 AND state = 'held'
+WHERE reservation_key = ?1
 ";
 
 pub(super) const END_RESERVATION: &str = "
 -- end_reservation
 UPDATE reservations
 SET state = ?2, ended_at = ?3, held_until = NULL, hard_end = NULL
-WHERE reservation_id = ?1
+WHERE reservation_key = ?1
 ";
 
+/// The lines of one reservation have keys from `?1` to `?2`.
 pub(super) const END_CLAIMS: &str = "
 -- end_claims
-UPDATE reservation_lines
+UPDATE OR FAIL reservation_lines
 SET live = 0
-WHERE reservation_id = ?1
-";
-
-pub(super) const FREE_SEATS: &str = "
--- free_seats
-UPDATE seats
-SET state = 'free', reservation_id = NULL
-WHERE (performance_id, seat_number) IN
-    (SELECT performance_id, seat_number FROM reservation_lines WHERE reservation_id = ?1)
-";
-
-pub(super) const SELL_SEATS: &str = "
--- sell_seats
-UPDATE seats
-SET state = 'sold'
-WHERE (performance_id, seat_number) IN
-    (SELECT performance_id, seat_number FROM reservation_lines WHERE reservation_id = ?1)
+WHERE line_key BETWEEN ?1 AND ?2
 ";
 
 pub(super) const SET_HOLD: &str = "
 -- set_hold
 UPDATE reservations
 SET state = ?2, held_until = ?3
-WHERE reservation_id = ?1
+WHERE reservation_key = ?1
 ";
 
 pub(super) const INSERT_PAYMENT: &str = "
 -- insert_payment
-INSERT INTO payments
-    (payment_id, sale_id, payment_number, reservation_id, amount, state, begun_at)
-VALUES (?1, ?2, ?3, ?4, ?5, 'running', ?6)
+INSERT OR FAIL INTO payments
+    (payment_key, payment_id, sale_id, payment_number, reservation_id, reservation_number, amount,
+     state, begun_at)
+SELECT ?1, ?2, sale_id, ?3, reservation_id, reservation_number, amount, 'running', ?4
+FROM reservations
+WHERE reservation_key = ?5
 ";
 
+/// What a payment pays for; the sale's reservations have keys from `?2`.
 pub(super) const READ_PAYMENT: &str = "
 -- read_payment
-SELECT payments.payment_id, payments.amount, reservation_id, reservations.visit_number
-FROM payments JOIN reservations USING (reservation_id)
-WHERE payments.sale_id = ?1 AND payment_number = ?2
+SELECT payments.reservation_number, payments.amount, visit_number, seats
+FROM payments JOIN reservations ON reservation_key = ?2 + payments.reservation_number
+WHERE payment_key = ?1
 ";
 
 pub(super) const SET_PAYMENT: &str = "
 -- set_payment
 UPDATE payments
 SET state = ?2, settled_at = coalesce(?3, settled_at)
-WHERE payment_id = ?1
+WHERE payment_key = ?1
 ";
 
 pub(super) const DECLINE_PAYMENT: &str = "
 -- decline_payment
 UPDATE payments
 SET state = 'declined', settled_at = ?2, decline_reason = ?3, retryable = ?4
-WHERE payment_id = ?1
+WHERE payment_key = ?1
 ";
 
 pub(super) const INSERT_REFUND: &str = "
 -- insert_refund
-INSERT INTO refunds (payment_id, sale_id, reservation_id, amount, state, due_at)
-VALUES (?1, ?2, ?3, ?4, 'due', ?5)
+INSERT OR FAIL INTO refunds (payment_id, sale_id, reservation_id, amount, state, due_at)
+SELECT payment_id, sale_id, reservation_id, amount, 'due', ?2
+FROM payments
+WHERE payment_key = ?1
 ";
 
 pub(super) const END_REFUND: &str = "
 -- end_refund
 UPDATE refunds
 SET state = 'done', refunded_at = ?2
-WHERE payment_id = ?1
+WHERE payment_id = (SELECT payment_id FROM payments WHERE payment_key = ?1)
 ";
 
+/// What is unknown in a part of a minute is unknown in all of it.
 pub(super) const ADD_TO_MINUTE: &str = "
 -- add_to_minute
 INSERT INTO line_minutes
     (sale_id, minute, joined, admitted, passed_over, turns_missed, left, chose_nothing, holds,
-     holds_ended, payments_begun, declined, confirmed, seats_sold, income)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+     holds_ended, payments_begun, declined, confirmed, seats_sold, income, places_expired, in_line,
+     in_line_max)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
 ON CONFLICT (sale_id, minute) DO UPDATE SET
     joined = joined + excluded.joined, admitted = admitted + excluded.admitted,
     passed_over = passed_over + excluded.passed_over,
@@ -362,5 +362,7 @@ ON CONFLICT (sale_id, minute) DO UPDATE SET
     holds_ended = holds_ended + excluded.holds_ended,
     payments_begun = payments_begun + excluded.payments_begun,
     declined = declined + excluded.declined, confirmed = confirmed + excluded.confirmed,
-    seats_sold = seats_sold + excluded.seats_sold, income = income + excluded.income
+    seats_sold = seats_sold + excluded.seats_sold, income = income + excluded.income,
+    places_expired = places_expired + excluded.places_expired, in_line = excluded.in_line,
+    in_line_max = max(in_line_max, excluded.in_line_max)
 ";

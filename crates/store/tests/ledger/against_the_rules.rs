@@ -6,6 +6,7 @@ use domain::command::PaymentOutcome;
 use domain::command::Schedule;
 use domain::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
 use domain::limits::Limits;
+use domain::line::EntryState;
 use domain::money::Money;
 use domain::payment::PaymentState;
 use domain::reservation::{EndReason, ReleaseReason, ReservationState, Stage};
@@ -14,7 +15,7 @@ use domain::seats::SeatState;
 use domain::time::{Second, Timestamp};
 use proptest::prelude::*;
 use rusqlite::{Connection, Row};
-use store::ledger::Ledger;
+use store::ledger::{Differences, Ledger};
 
 use crate::desk::{Desk, declined};
 
@@ -201,6 +202,8 @@ fn described_anew(desk: &Desk, dice: &mut Dice<'_>) -> Schedule {
 /// Every row that speaks of the state, against it.
 fn compare(desk: &Desk) {
     let (sale, tables) = (&desk.sale, desk.tables());
+    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    assert_eq!(looked.compare(sale).unwrap(), Differences::default());
     let hall = sale.hall().unwrap();
     let plan = hall.plan();
     let id_of = |index: ReservationIndex| short(sale.reservation(index).unwrap().id.0);
@@ -370,6 +373,27 @@ fn compare(desk: &Desk) {
         payments.len(),
     ];
     assert_eq!(texts(&tables, counts), [expected.map(|count| count.to_string()).join("|")]);
+
+    // The line.
+    let absent = |entry| {
+        matches!(sale.line().entry(entry), Some((_, EntryState::Ended(EndReason::Absent, _))))
+    };
+    let expired = (0..sale.line().joined()).map(EntryIndex::after).filter(|entry| absent(*entry));
+    let query = "SELECT coalesce(sum(places_expired), 0) FROM line_minutes";
+    assert_eq!(texts(&tables, query), [expired.count().to_string()]);
+    let in_line = texts(&tables, "SELECT in_line FROM positions");
+    assert_eq!(in_line, [sale.line().in_line().to_string()]);
+    let told =
+        texts(&tables, "SELECT minute, in_line, in_line_max FROM line_minutes ORDER BY minute");
+    let (mut before, mut minutes) = (0, Vec::new());
+    for (minute, (end, most)) in &desk.minutes {
+        let row = format!("{}|{end}|{most}", utc(Timestamp(minute * 60_000)));
+        // Where nothing happened that is counted, nobody came or went.
+        assert!(told.contains(&row) || (before, before) == (*end, *most), "{row} in {told:?}");
+        before = *end;
+        minutes.push(row);
+    }
+    assert!(told.iter().all(|row| minutes.contains(row)), "{told:?} in {minutes:?}");
 }
 
 /// The rows of a query, each as its columns with bars between.
@@ -391,9 +415,9 @@ pub(crate) fn texts(tables: &Connection, query: &str) -> Vec<String> {
     statement.query_map([], row).unwrap().map(Result::unwrap).collect()
 }
 
-/// The names of the tables.
+/// The names of the tables and views.
 pub(crate) fn tables_of(tables: &Connection) -> Vec<String> {
-    texts(tables, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    texts(tables, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name")
 }
 
 /// Everything in all tables.

@@ -1,5 +1,6 @@
 //! A sale without an engine: commands are decided by the rules and appended to a journal in memory.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use domain::money::{Currency, Money};
 use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::sale::Outcome;
 use domain::time::Timestamp;
-use domain::{Command, Refusal, Sale};
+use domain::{Command, Event, Refusal, Sale};
 use rusqlite::{Connection, OpenFlags};
 use store::codec::{Actor, Cause, CommandKind, write_record};
 use store::ledger::{FILE_NAME, Ledger};
@@ -33,6 +34,10 @@ pub(crate) struct Desk {
     body: Vec<u8>,
     commands: usize,
     ids: u64,
+    /// Whether events are written as they were before they said how many places expired.
+    pub(crate) is_of_old: bool,
+    /// For each minute in which something happened: how many were in line at its end, and at most.
+    pub(crate) minutes: BTreeMap<u64, (u32, u32)>,
 }
 
 impl Desk {
@@ -48,6 +53,8 @@ impl Desk {
             body: Vec::new(),
             commands: 0,
             ids: 0,
+            is_of_old: false,
+            minutes: BTreeMap::new(),
         };
         desk.ask(&Command::Schedule(Box::new(schedule(limits)))).unwrap();
         desk.ask(&Command::Tick).unwrap();
@@ -63,6 +70,13 @@ impl Desk {
     pub(crate) fn ask(&mut self, command: &Command) -> Result<Outcome, Refusal> {
         let mut events = Vec::new();
         let outcome = self.sale.execute(command, self.now, &mut events);
+        if self.is_of_old {
+            for event in &mut events {
+                if let Event::PlacesExpired { places, .. } = event {
+                    *places = None;
+                }
+            }
+        }
         if !events.is_empty() {
             let command = CommandKind::from(command);
             let cause = Cause { actor: Actor::System, command, request: None, warrant: None };
@@ -92,6 +106,10 @@ impl Desk {
         };
         self.head = batch.head();
         self.commands = 0;
+        let now = self.sale.line().in_line();
+        let before = self.minutes.last_key_value().map_or(0, |(_, (end, _))| *end);
+        let (end, most) = self.minutes.entry(self.now.0 / 60_000).or_insert((before, before));
+        (*end, *most) = (now, now.max(*most));
         let answers = self.journal.append(&[Append { stream: StreamId(1), batch }]).unwrap();
         assert_eq!(answers, [Appended::Appended]);
     }

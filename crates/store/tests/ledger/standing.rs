@@ -2,7 +2,7 @@
 //! into it by hand.
 
 use domain::limits::Limits;
-use store::ledger::{Ledger, LedgerError, Standing, Violation, write_by_hand};
+use store::ledger::{Ledger, LedgerError, Progress, Standing, Violation, write_by_hand};
 
 use crate::against_the_rules::{dump, short, texts};
 use crate::desk::Desk;
@@ -29,7 +29,8 @@ fn a_second_live_owner_cannot_be_written() {
     desk.commit();
     let before = dump(&desk.tables());
     let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
-    let violations = ledger.catch_up(&*desk.journal).unwrap().violations;
+    let Progress { is_level, lacks, violations, .. } = ledger.catch_up(&*desk.journal).unwrap();
+    assert!(is_level && lacks, "there is nothing that can be written");
     let expected = Violation {
         stream: store::StreamId(1),
         sale: "spring".to_owned(),
@@ -44,13 +45,15 @@ fn a_second_live_owner_cannot_be_written() {
     // Nothing more of that sale is written, also after a restart, until it is mended.
     desk.ask(&domain::Command::Leave { place }).unwrap();
     desk.commit();
-    assert_eq!(ledger.catch_up(&*desk.journal).unwrap().violations, []);
+    let again = Progress { is_level: true, lacks: true, ..Progress::default() };
+    assert_eq!(ledger.catch_up(&*desk.journal).unwrap(), again);
     drop(ledger);
     let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
     assert_eq!(ledger.catch_up(&*desk.journal).unwrap().violations.len(), 1);
     assert_eq!(before, dump(&desk.tables()));
     drop(ledger);
     Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
+    assert!(!desk.ledger().catch_up(&*desk.journal).unwrap().lacks);
     let live = "SELECT seat_number FROM reservation_lines WHERE live = 1 ORDER BY line_number";
     assert_eq!(texts(&desk.tables(), live), ["1층-A4", "1층-A3"]);
 }
@@ -76,6 +79,32 @@ fn a_sale_that_is_described_anew_is_told_anew() {
     assert_eq!(texts(&tables, performances), ["봄의 소리", "앙코르"]);
     let seats = "SELECT count(*), max(seat_index) FROM seats GROUP BY performance_id";
     assert_eq!(texts(&tables, seats), ["16|15", "8|23"]);
+}
+
+#[test]
+fn where_an_older_journal_does_not_say_how_many_expired_nobody_knows_how_many_wait() {
+    let mut desk = Desk::open(Limits { place_ttl: 60, active_limit: 1, ..Limits::default() });
+    let places: Vec<_> = (0..4).map(|_| desk.join()).collect();
+    desk.commit();
+    desk.is_of_old = true;
+    desk.wait(60_000);
+    desk.ask(&domain::Command::Seen { entries: vec![places[3].entry] }).unwrap();
+    desk.commit();
+    drop(desk.ledger());
+    desk.wait(61_000);
+    desk.join();
+    desk.commit();
+    desk.wait(60_000);
+    desk.ask(&domain::Command::Close).unwrap();
+    desk.commit();
+    desk.wait(60_000);
+    desk.ask(&domain::Command::Tick).unwrap();
+    desk.commit();
+    drop(desk.ledger());
+    let minutes =
+        "SELECT substr(minute, 15, 2), places_expired, in_line, in_line_max FROM line_minutes";
+    let told = ["00|0|3|3", "01|||", "02|||", "03|0|0|"];
+    assert_eq!(texts(&desk.tables(), minutes), told);
 }
 
 #[test]
@@ -117,6 +146,67 @@ fn a_ledger_that_cannot_be_used_is_made_again() {
     ledger.start_over(&*desk.journal).unwrap();
     assert!(ledger.catch_up(&*desk.journal).unwrap().is_level);
     assert_eq!(texts(&desk.tables(), "SELECT state FROM visits"), ["reserved"]);
+}
+
+#[test]
+fn what_differs_from_the_rules_is_named() {
+    let (mut desk, place, reservation) = one_hold();
+    let payment = desk.pay(place, reservation).unwrap();
+    desk.settle(payment, domain::command::PaymentOutcome::Approved);
+    desk.commit();
+    drop(desk.ledger());
+    let sound = std::fs::read(desk.path()).unwrap();
+    let id = short(reservation.0);
+    let table = [
+        (
+            "UPDATE plan_seats SET pool = 'press' WHERE seat_index = 8",
+            "seat 2층-A1 of spring-1: withheld at 200 in the ledger, free at 200 by the journal"
+                .into(),
+        ),
+        (
+            "UPDATE reservation_lines SET live = 0 WHERE line_number = 1",
+            format!(
+                "seat 1층-A2 of spring-1: free at 200 in the ledger, sold by {id} at 200 by the journal"
+            ),
+        ),
+        (
+            "UPDATE reservations SET amount = 401",
+            format!(
+                "reservation {id}: confirmed with 2 seats at 401 in the ledger, \
+                 confirmed with 2 seats at 400 by the journal"
+            ),
+        ),
+        (
+            "DELETE FROM payments",
+            format!(
+                "payment {:0>26}: nothing in the ledger, approved of 400 for {id} by the journal",
+                short(u64::try_from(payment.0).unwrap()).trim_start_matches('0')
+            ),
+        ),
+        (
+            "UPDATE line_minutes SET income = 0",
+            "income: 0 in the ledger, 400 by the journal".into(),
+        ),
+        (
+            "INSERT INTO payments SELECT payment_key + 1, 'x', sale_id, 1, reservation_id, 0, 5, state, \
+             begun_at, settled_at, decline_reason, retryable FROM payments",
+            format!("payment x: approved of 5 for {id} in the ledger, nothing by the journal"),
+        ),
+    ];
+    for (change, expected) in table {
+        write_by_hand(&desk.path(), change).unwrap();
+        let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+        assert_eq!(looked.batch(store::StreamId(1)), Some(3));
+        let differences = looked.compare(&desk.sale).unwrap();
+        assert_eq!((differences.count, differences.told), (1, vec![expected]), "{change}");
+        drop(looked);
+        std::fs::write(desk.path(), &sound).unwrap();
+    }
+    // Of very many the first few are named.
+    write_by_hand(&desk.path(), "UPDATE plan_seats SET price = 0").unwrap();
+    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    let differences = looked.compare(&desk.sale).unwrap();
+    assert_eq!((differences.count, differences.told.len()), (32, 10));
 }
 
 #[test]
