@@ -74,7 +74,7 @@ pub(super) struct TokenBody<'a> {
     server_time: Utc,
 }
 
-/// This node ends: the data of the event `move`.
+/// This node ends or is cut off: the data of the event `move`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MoveEvent)]
 pub(super) struct MoveBody {
@@ -93,7 +93,7 @@ pub(super) struct MoveBody {
 /// its life left. For those whose turn it is or who hold seats: `seats`, once a second at most, which
 /// seats of the sale's performances were taken and which became free (`SeatsEvent`), or that
 /// everything is to be loaded anew (`SeatsResetEvent`). Load the availability after the first event,
-/// then apply what is newer than it. `move` (`MoveEvent`) when this node ends.
+/// then apply what is newer than it. `move` (`MoveEvent`) when this node ends or is cut off.
 ///
 /// Each `id` is the `as_of` of its event. Something is written every 15 seconds at least, a comment
 /// where there is nothing to say. A buyer whose stream can be written to is there, without asking: a

@@ -11,6 +11,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use crate::streams::Stream;
 use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, small_sale, until};
 
 /// 32 bytes, as a keyring has them: every node needs the same.
@@ -281,6 +282,8 @@ async fn a_node_that_was_cut_off_lengthens_nothing() {
     let held = ann.join_and_hold(None, "A1").await;
     let mut elsewhere = ann.again(two.public);
     assert_eq!(elsewhere.status().await["status"], "holding");
+    let mut stream = Stream::of(&two, &elsewhere).await;
+    assert_eq!(stream.heard("state").await["status"], "holding");
 
     line.is_cut.send_replace(true);
     assert_eq!(elsewhere.status().await["status"], "holding", "what it has, while that is young");
@@ -291,6 +294,7 @@ async fn a_node_that_was_cut_off_lengthens_nothing() {
     .await;
     assert!(!refused.header("retry-after").is_empty());
     refused.refused(503, "unavailable");
+    stream.heard("move").await;
     ann.status().await;
 
     line.is_cut.send_replace(false);
