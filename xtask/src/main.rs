@@ -7,10 +7,9 @@
 
 mod bench;
 mod command;
-mod crashes;
 mod defects;
 mod deny;
-mod failovers;
+mod long;
 mod metadata;
 mod needs;
 mod rust_text;
@@ -22,6 +21,7 @@ mod walls;
 
 use std::process::ExitCode;
 
+use long::Long;
 use steps::Step;
 
 const HELP: &str = "\
@@ -35,6 +35,7 @@ The project's own commands.
                                         shows that the simulator finds each deliberate defect
     cargo xtask crashes [--rounds N]    the real process, killed 200 times under load
     cargo xtask failovers [--times N]   two nodes, whose database is lost 100 times under load
+    cargo xtask sell-out [--buyers N]   three nodes and 30,000 buyers, while nodes and database are lost
     cargo xtask bench [--row NAME]... [--quick] [--check] [--write]
                                         how fast it is, beside a floor that does nothing
     cargo xtask help                    this text
@@ -54,8 +55,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Order::Run(steps)) => steps::run(&steps),
-        Ok(Order::Crashes(rounds)) => crashes::run(rounds),
-        Ok(Order::Failovers(times)) => failovers::run(times),
+        Ok(Order::Long(long, count)) => long::run(long, count),
         Ok(Order::Bench(words)) => bench::run(&words),
         Ok(Order::Sim(words)) => sim::run(&words),
         Ok(Order::Defects(order)) => defects::run(&order),
@@ -74,10 +74,8 @@ enum Order {
     Bench(Vec<String>),
     Sim(Vec<String>),
     Defects(defects::Order),
-    /// How many rounds.
-    Crashes(u32),
-    /// How many.
-    Failovers(u32),
+    /// How much of it.
+    Long(&'static Long, u32),
 }
 
 /// Understands the arguments, or says in one sentence why it does not. Steps run in their own
@@ -106,9 +104,10 @@ fn parse(arguments: &[String]) -> Result<Order, String> {
         Some("bench") => Order::Bench(words.by_ref().map(str::to_owned).collect()),
         Some("sim") => Order::Sim(words.by_ref().map(str::to_owned).collect()),
         Some("defects") => Order::Defects(defects::parse(&mut words)?),
-        Some("crashes") => Order::Crashes(crashes::parse(&mut words)?),
-        Some("failovers") => Order::Failovers(failovers::parse(&mut words)?),
-        Some(other) => return Err(format!("There is no command `{other}`.")),
+        Some(other) => match long::ALL.iter().find(|long| long.name == other) {
+            Some(long) => Order::Long(long, long::parse(long, &mut words)?),
+            None => return Err(format!("There is no command `{other}`.")),
+        },
     };
     match words.next() {
         None => Ok(order),
@@ -125,8 +124,7 @@ mod tests {
         match parse(&arguments)? {
             Order::Help => Ok(vec!["help"]),
             Order::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
-            Order::Bench(_) | Order::Sim(_) | Order::Defects(_) => Ok(vec![]),
-            Order::Crashes(_) | Order::Failovers(_) => Ok(vec![]),
+            Order::Bench(_) | Order::Sim(_) | Order::Defects(_) | Order::Long(..) => Ok(vec![]),
         }
     }
 
@@ -155,6 +153,7 @@ mod tests {
             ("crashes --rounds 20 20", "`20` is one word too many."),
             ("failovers --times 0", "`--times` needs a number from 1 to 1000."),
             ("failovers --rounds 5", "`failovers` does not know `--rounds`."),
+            ("sell-out --buyers many", "`--buyers` needs a number from 1 to 100000."),
         ] {
             assert_eq!(names(line).unwrap_err(), sentence, "for `cargo xtask {line}`");
         }

@@ -223,14 +223,14 @@ impl Promise {
 }
 
 /// A primary, its standby, and the address that names both.
-struct Pair {
+pub(crate) struct Pair {
     primary: Server,
     standby: Server,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Pair {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let cache: PathBuf = env!("CARGO_TARGET_TMPDIR").into();
         // What it shares between its processes is files, which go with its directory when it is killed.
         let settings = ["fsync=off", "dynamic_shared_memory_type=mmap"];
@@ -245,7 +245,7 @@ impl Pair {
     }
 
     /// The primary is lost, and the standby takes over: until the next one is there, alone.
-    fn fail_over(&mut self) {
+    pub(crate) fn fail_over(&mut self) {
         self.primary.kill();
         self.standby.promote().expect("the standby can take over");
         self.standby.commits_wait_for("");

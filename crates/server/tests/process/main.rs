@@ -26,6 +26,7 @@ mod rehearsal;
 mod restore;
 mod rush;
 mod sales;
+mod sell_out;
 mod shutdown;
 mod stampede;
 mod streams;
