@@ -96,6 +96,7 @@ pub(super) fn follow(
             }
         }
         // paces: whoever asks meanwhile waits for the next look in any case.
+        #[expect(clippy::disallowed_methods, reason = "it is for less than a look takes")]
         std::thread::sleep(APART.saturating_sub(Duration::from_nanos(watch.nanos())));
     }
 }
