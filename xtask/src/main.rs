@@ -10,6 +10,7 @@ mod command;
 mod crashes;
 mod defects;
 mod deny;
+mod failovers;
 mod metadata;
 mod needs;
 mod rust_text;
@@ -33,6 +34,7 @@ The project's own commands.
     cargo xtask defects [NAME]... [--seeds A..B] [--keep]
                                         shows that the simulator finds each deliberate defect
     cargo xtask crashes [--rounds N]    the real process, killed 200 times under load
+    cargo xtask failovers [--times N]   two nodes, whose database is lost 100 times under load
     cargo xtask bench [--row NAME]... [--quick] [--check] [--write]
                                         how fast it is, beside a floor that does nothing
     cargo xtask help                    this text
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         }
         Ok(Order::Run(steps)) => steps::run(&steps),
         Ok(Order::Crashes(rounds)) => crashes::run(rounds),
+        Ok(Order::Failovers(times)) => failovers::run(times),
         Ok(Order::Bench(words)) => bench::run(&words),
         Ok(Order::Sim(words)) => sim::run(&words),
         Ok(Order::Defects(order)) => defects::run(&order),
@@ -73,6 +76,8 @@ enum Order {
     Defects(defects::Order),
     /// How many rounds.
     Crashes(u32),
+    /// How many.
+    Failovers(u32),
 }
 
 /// Understands the arguments, or says in one sentence why it does not. Steps run in their own
@@ -102,6 +107,7 @@ fn parse(arguments: &[String]) -> Result<Order, String> {
         Some("sim") => Order::Sim(words.by_ref().map(str::to_owned).collect()),
         Some("defects") => Order::Defects(defects::parse(&mut words)?),
         Some("crashes") => Order::Crashes(crashes::parse(&mut words)?),
+        Some("failovers") => Order::Failovers(failovers::parse(&mut words)?),
         Some(other) => return Err(format!("There is no command `{other}`.")),
     };
     match words.next() {
@@ -119,7 +125,8 @@ mod tests {
         match parse(&arguments)? {
             Order::Help => Ok(vec!["help"]),
             Order::Run(steps) => Ok(steps.iter().map(|step| step.name).collect()),
-            Order::Bench(_) | Order::Sim(_) | Order::Defects(_) | Order::Crashes(_) => Ok(vec![]),
+            Order::Bench(_) | Order::Sim(_) | Order::Defects(_) => Ok(vec![]),
+            Order::Crashes(_) | Order::Failovers(_) => Ok(vec![]),
         }
     }
 
@@ -146,6 +153,8 @@ mod tests {
             ("crashes --rounds 0", "`--rounds` needs a number from 1 to 200."),
             ("crashes 20", "`crashes` does not know `20`."),
             ("crashes --rounds 20 20", "`20` is one word too many."),
+            ("failovers --times 0", "`--times` needs a number from 1 to 1000."),
+            ("failovers --rounds 5", "`failovers` does not know `--rounds`."),
         ] {
             assert_eq!(names(line).unwrap_err(), sentence, "for `cargo xtask {line}`");
         }

@@ -125,6 +125,14 @@ pub(crate) const POSTGRESQL: Need = Need {
     otherwise: "Install Debian's package `postgresql`.",
 };
 
+/// What the tests make certificates with.
+pub(crate) const OPENSSL: Need = Need {
+    name: "openssl",
+    probe: &["openssl", "version"],
+    install: apt!["openssl"],
+    otherwise: "Install Debian's package `openssl`.",
+};
+
 impl Need {
     /// Makes sure that it is there, installing it when it is not.
     pub(crate) fn meet(&self) -> Result<(), String> {

@@ -87,7 +87,13 @@ pub(crate) const ALL: [Step; 8] = [
         name: "test",
         about: "every test, openapi.json's too",
         is_gate: false,
-        needs: &[needs::STRACE, needs::FAKETIME, needs::UTIL_LINUX, needs::POSTGRESQL],
+        needs: &[
+            needs::STRACE,
+            needs::FAKETIME,
+            needs::UTIL_LINUX,
+            needs::POSTGRESQL,
+            needs::OPENSSL,
+        ],
         run: |tally| {
             // All of them run even when one fails: a person then mends all in one go.
             let words = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];

@@ -8,9 +8,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -18,8 +20,21 @@ use tempfile::TempDir;
 const SYSTEM_USER: &str = "postgres";
 /// Who owns everything in the database.
 const DATABASE_USER: &str = "postgres";
+/// What a socket is named after, too.
+const DEFAULT_PORT: u16 = 5432;
 /// Where Debian keeps the programs of each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
+
+/// What a standby is called by the server that it follows.
+pub const STANDBY: &str = "standby";
+
+/// Kills a server with all its processes; each of them is in a group of its own. What it shared between
+/// them is given back, for nobody else will.
+const KILL: &str = r#"
+children=$(cat "/proc/$1/task/$1/children")
+kill -KILL "$1" $children
+ipcrm -m "$2" || true
+"#;
 
 /// Starts the server, says so, and stops it when the owner closes the pipe or is gone.
 const KEEP: &str = r#"
@@ -43,6 +58,25 @@ pub struct Setup {
     pub with_password: Vec<String>,
     /// A program that starts it, with its words.
     pub through: Vec<String>,
+    /// Where it listens beside its socket.
+    pub network: Network,
+}
+
+/// Whether a server also listens on a port of this machine, one that was free.
+#[derive(Clone, Debug, Default)]
+pub enum Network {
+    /// It does not.
+    #[default]
+    No,
+    /// It does, and whoever comes speaks without TLS.
+    Plain,
+    /// It does, and whoever comes must speak with TLS. The files are PEM.
+    Tls {
+        /// Who it is.
+        certificate: PathBuf,
+        /// What proves it.
+        key: PathBuf,
+    },
 }
 
 /// A server. It listens until it is dropped.
@@ -53,6 +87,8 @@ pub struct Server {
     programs: PathBuf,
     /// Whether it must be started as another user.
     is_root: bool,
+    /// Where it listens beside its socket.
+    port: Option<u16>,
     running: Option<Child>,
 }
 
@@ -62,6 +98,25 @@ impl Server {
     /// # Errors
     /// A sentence that says what is missing, or what PostgreSQL says.
     pub fn start(setup: Setup) -> Result<Self, String> {
+        let mut server = Self::empty(setup)?;
+        server.make()?;
+        server.let_in()?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Makes one that follows `primary`, and waits until it listens.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_standby(setup: Setup, primary: &Self) -> Result<Self, String> {
+        let mut server = Self::empty(setup)?;
+        server.follow(primary)?;
+        Ok(server)
+    }
+
+    /// The directory for one.
+    fn empty(setup: Setup) -> Result<Self, String> {
         let programs = programs()?;
         let mut made = tempfile::Builder::new();
         let made = match &setup.within {
@@ -70,25 +125,107 @@ impl Server {
         };
         let dir = made.map_err(told("a directory"))?;
         let is_root = fs::metadata(dir.path()).map_err(told("the directory"))?.uid() == 0;
-        let mut server = Self { dir, setup, programs, is_root, running: None };
-        if is_root {
-            let (user, group) = (server.id("-u")?, server.id("-g")?);
-            chown(server.dir.path(), Some(user), Some(group)).map_err(told("the directory"))?;
-        }
-        server.make()?;
-        server.ask_for_passwords()?;
-        server.start_again()?;
+        let port = match &setup.network {
+            Network::No => None,
+            Network::Plain | Network::Tls { .. } => Some(free_port()?),
+        };
+        let server = Self { dir, setup, programs, is_root, port, running: None };
+        server.give_away(server.dir.path())?;
         Ok(server)
+    }
+
+    /// Makes it a standby of `primary`, in the place of what it was, and waits until it listens.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub fn follow(&mut self, primary: &Self) -> Result<(), String> {
+        self.crash();
+        if self.data().exists() {
+            fs::remove_dir_all(self.data()).map_err(told("the old data"))?;
+        }
+        let from = format!(
+            "host={} port={} user={DATABASE_USER} application_name={STANDBY}",
+            primary.dir.path().display(),
+            primary.port.unwrap_or(DEFAULT_PORT)
+        );
+        let mut copy = self.program("pg_basebackup");
+        copy.arg("-D").arg(self.data()).args(["-d", &from, "--write-recovery-conf"]);
+        done(copy.args(["--checkpoint=fast", "--wal-method=stream", "--no-sync"]))?;
+        self.start_again()
+    }
+
+    /// Makes a standby the primary, and waits until it can be written to.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub fn promote(&self) -> Result<(), String> {
+        done(self.program("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-s", "promote"]))
+    }
+
+    /// Lets commits wait until one of these standbys has them, or, with none, until they are on disk here;
+    /// and waits until that is so.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not.
+    pub fn commits_wait_for(&self, names: &str) {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        self.run("public", &set);
+        self.run("public", "SELECT pg_reload_conf()");
+        self.wait_until("SHOW synchronous_standby_names", names);
+    }
+
+    /// Waits until a standby has everything, and commits wait for it.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn commits_wait_for_standby(&self) {
+        self.commits_wait_for(STANDBY);
+        self.wait_until("SELECT sync_state FROM pg_stat_replication", "sync");
+    }
+
+    /// Asks again until this is the answer, for a minute at least.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a server in another process has no clock to move"
+    )]
+    fn wait_until(&self, question: &str, answer: &str) {
+        for _ in 0..6_000 {
+            if self.run("public", question) == answer {
+                return;
+            }
+            // paces: what a server does can only be looked at.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{question} was never {answer:?}");
     }
 
     /// The address of its one database. What is made in it goes into `schema`, which must be there:
     /// see [`Server::make_schema`].
     #[must_use]
     pub fn url(&self, schema: &str) -> String {
-        let socket = self.dir.path().to_string_lossy().replace('/', "%2F");
+        let host = self.host();
         format!(
-            "postgres://{DATABASE_USER}@{socket}/{DATABASE_USER}?options=-csearch_path%3D{schema}"
+            "postgres://{DATABASE_USER}@{host}/{DATABASE_USER}?options=-csearch_path%3D{schema}"
         )
+    }
+
+    /// The same by the network, where this machine is called `host`.
+    ///
+    /// # Panics
+    /// When it does not listen there.
+    #[must_use]
+    pub fn network_url(&self, host: &str, schema: &str) -> String {
+        let port = self.port.expect("it was made to listen on a port");
+        format!(
+            "postgres://{DATABASE_USER}@{host}:{port}/{DATABASE_USER}?options=-csearch_path%3D{schema}"
+        )
+    }
+
+    /// Its socket, as an address names a host.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let directory = self.dir.path().to_string_lossy().replace('/', "%2F");
+        format!("{directory}:{}", self.port.unwrap_or(DEFAULT_PORT))
     }
 
     /// Makes an empty schema and says its address.
@@ -115,12 +252,49 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Ends the connections of a program, by the name that it gives itself.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not.
+    pub fn end_connections(&self, program: &str) {
+        let end = format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+            WHERE application_name = '{program}'"
+        );
+        self.run("public", &end);
+    }
+
     /// Ends it as a loss of power would: nothing is finished, and the next start recovers.
     pub fn crash(&mut self) {
         if let Some(mut running) = self.running.take() {
             // The pipe is closed by waiting.
             let _gone = running.wait();
         }
+    }
+
+    /// Ends it as a loss of the whole machine would: not even its parts can say goodbye to each other.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        let noted = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");
+        let lines: Vec<&str> = noted.lines().collect();
+        let shared = lines.get(6).and_then(|line| line.split_whitespace().last()).unwrap_or("");
+        let mut kill = Command::new("sh");
+        kill.args(["-c", KILL, "sh", lines[0], shared]);
+        done(&mut kill).expect("it can be killed");
+        self.crash();
+    }
+
+    /// Runs one of PostgreSQL's programs, such as `pg_dump`, and says what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run_program(&self, name: &str, words: &[&str]) -> String {
+        let output = self.program(name).args(words).output();
+        let output = output.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Starts it, after a crash.
@@ -130,6 +304,9 @@ impl Server {
     pub fn start_again(&mut self) -> Result<(), String> {
         let socket = self.dir.path().display().to_string();
         let mut options = format!("-k {socket} -c listen_addresses=");
+        if let Some(port) = self.port {
+            options.push_str(&format!("{} -c port={port}", Ipv4Addr::LOCALHOST));
+        }
         for setting in &self.setup.settings {
             options.push_str(" -c ");
             options.push_str(setting);
@@ -198,14 +375,36 @@ impl Server {
     }
 
     /// The first line that fits says how somebody is let in.
-    fn ask_for_passwords(&self) -> Result<(), String> {
+    fn let_in(&self) -> Result<(), String> {
         let path = self.data().join("pg_hba.conf");
         let mut lines = String::new();
         for user in &self.setup.with_password {
             lines.push_str(&format!("local all {user} scram-sha-256\n"));
+            lines.push_str(&format!("host all {user} all scram-sha-256\n"));
+        }
+        if let Network::Tls { certificate, key } = &self.setup.network {
+            lines.insert_str(0, "hostnossl all all all reject\n");
+            for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+                let to = self.data().join(to);
+                fs::copy(from, &to).map_err(told("a certificate"))?;
+                let for_its_owner = fs::Permissions::from_mode(0o600);
+                fs::set_permissions(&to, for_its_owner).map_err(told("a certificate"))?;
+                self.give_away(&to)?;
+            }
+            let settings = self.data().join("postgresql.auto.conf");
+            fs::write(settings, "ssl = on\n").map_err(told("postgresql.auto.conf"))?;
         }
         lines += &fs::read_to_string(&path).map_err(told("pg_hba.conf"))?;
         fs::write(path, lines).map_err(told("pg_hba.conf"))
+    }
+
+    /// Makes something its own, if it runs as another user.
+    fn give_away(&self, path: &Path) -> Result<(), String> {
+        if self.is_root {
+            let (user, group) = (self.id("-u")?, self.id("-g")?);
+            chown(path, Some(user), Some(group)).map_err(told("the directory"))?;
+        }
+        Ok(())
     }
 
     /// A program of PostgreSQL, or any other, as the user that may run it.
@@ -240,6 +439,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.crash();
     }
+}
+
+/// A port that nobody has.
+fn free_port() -> Result<u16, String> {
+    let found = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|bound| bound.local_addr());
+    found.map(|address| address.port()).map_err(told("a port"))
 }
 
 /// The programs of the newest version.

@@ -26,10 +26,11 @@ use engine::clock::wall_ms;
 use crate::backup::{self, BackupOptions};
 use crate::http::JoinLimit;
 use crate::ids::parse_short;
+use crate::ready::ReadyOptions;
 use crate::sale::SaleCommand;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, ledger, log, otlp, sale, serve, stampede};
+use crate::{journal, ledger, log, otlp, ready, sale, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -64,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Ledger { command: LedgerCommand::Status(options) } => {
             ledger::status(&options).map(|()| ExitCode::SUCCESS)
         }
+        Command::Ready(options) => ready::run(&options),
         Command::Stampede(options) => stampede::run(&options),
     };
     outcome.unwrap_or_else(|stop| {
@@ -128,6 +130,8 @@ enum Command {
         #[command(subcommand)]
         command: SaleCommand,
     },
+    /// Says whether the box office that runs can serve: exit code 0 if so, 1 if not.
+    Ready(ReadyOptions),
     /// Rehearses an on-sale: sends a crowd to a box office and checks what it is told.
     Stampede(Box<StampedeOptions>),
 }
@@ -496,6 +500,9 @@ pub(crate) fn say_out(line: &str) {
     // Nobody reads it: the exit code still says it.
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
+
+#[cfg(test)]
+mod deploy;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 //! (`sale_file`, and `sale` for the command line), the demo's two among them (`demo`); what buyers
 //! carry (`token`, `ids`) and read (`language`); the payment provider (`gateway`) and how the engine
 //! asks it (`calls`); history for people (`journal`) and tables for reports (`ledger`); a copy of
-//! everything (`backup`); operators at the command line (`operator`, `table`); a crowd to rehearse with
+//! everything (`backup`); operators at the command line (`operator`, `table`) and who looks after processes (`ready`); a crowd to rehearse with
 //! (`stampede`); what is logged (`log`) and traced (`otlp`); how other servers are asked
 //! (`one_request`).
 //!
@@ -28,6 +28,7 @@ mod one_request;
 mod operator;
 mod ops;
 mod otlp;
+mod ready;
 mod sale;
 mod sale_file;
 mod serve;

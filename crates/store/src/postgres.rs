@@ -14,7 +14,11 @@
 //!   the new epoch.
 //! - What a server loses that does not do what it says: `fsync` off, or a disk that lies to it.
 //! - That what was *read* of another node's work is not on the standby yet, if its commit's wait was
-//!   cancelled: only what this journal itself appends is confirmed.
+//!   cancelled by hand: only what this journal itself appends, and what was there when a connection
+//!   was made, is confirmed.
+//! - A primary that others have left, and that can still be written to: whoever reaches only that one, or
+//!   starts anew and finds it first, waits there for a standby that does not come, or sells from it if
+//!   it needs none. Whoever promotes a standby makes sure that the old primary is gone.
 //! - Damage to a batch that nobody has read since; a wrong heartbeat, for it has no checksum.
 //! - Intent: whoever can write to the tables can also compute every checksum.
 
@@ -27,6 +31,7 @@ mod history;
 mod pool;
 mod schema;
 mod snapshots;
+mod tls;
 mod turns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,9 +47,13 @@ use pool::Pool;
 use tokio::time::Instant;
 use turns::Turns;
 
-const READ_SYNC: &str = "
--- read_sync
-SELECT current_setting('fsync')
+const READ_PROMISES: &str = "
+-- read_promises
+SELECT
+    current_setting('fsync'),
+    current_setting('full_page_writes'),
+    current_setting('synchronous_commit'),
+    current_setting('synchronous_standby_names')
 ";
 
 const MOVE_HEARTBEAT: &str = "
@@ -85,14 +94,22 @@ impl PostgresJournal {
         options: &Options,
         access: Access,
     ) -> Result<Self, StoreError> {
-        let config = address::read(location, options.password.as_deref(), access)?;
+        let servers = address::read(location, options.password.as_deref(), access)?;
         let calls = Calls::start()?;
-        let pool = Pool::new(config, access);
+        let pool = Pool::new(servers, access);
         let accept = options.accept_shorter_history;
         let epoch = calls.wait(async || {
             pool.ask(async |connection: &Connection| {
-                warn_of_no_sync(connection).await?;
-                schema::prepare(connection, access, accept).await
+                match access {
+                    Access::Write => warn_of_weak_promises(connection, pool.has_several()).await?,
+                    Access::Read => {}
+                }
+                let epoch = schema::prepare(connection, access, accept).await?;
+                match access {
+                    Access::Write => connection.confirm().await?,
+                    Access::Read => {}
+                }
+                Ok(epoch)
             })
             .await
         })?;
@@ -117,10 +134,33 @@ impl PostgresJournal {
     }
 }
 
-async fn warn_of_no_sync(connection: &Connection) -> Result<(), StoreError> {
-    let row = connection.one(READ_SYNC, &[]).await?;
-    if connection::value::<&str>(&row, 0)? == "off" {
+/// Says what PostgreSQL is set to that makes less of a commit than the journal promises, and that it may
+/// be meant so all the same.
+async fn warn_of_weak_promises(
+    connection: &Connection,
+    has_several: bool,
+) -> Result<(), StoreError> {
+    let row = connection.one(READ_PROMISES, &[]).await?;
+    let is = |column, value: &str| Ok(connection::value::<&str>(&row, column)? == value);
+    if is(0, "off")? {
         tracing::warn!("PostgreSQL has fsync off: a loss of power loses what was acknowledged");
+    }
+    if is(1, "off")? {
+        tracing::warn!(
+            "PostgreSQL has full_page_writes off: a loss of power may damage what is kept"
+        );
+    }
+    if is(2, "remote_write")? {
+        tracing::warn!(
+            "PostgreSQL has synchronous_commit remote_write: what was acknowledged is lost with the \
+             primary, if the standby loses its power at the same time"
+        );
+    }
+    if has_several && is(3, "")? {
+        tracing::warn!(
+            "several hosts are named, and PostgreSQL has no synchronous_standby_names: a standby \
+             that takes over may lack what was acknowledged"
+        );
     }
     Ok(())
 }

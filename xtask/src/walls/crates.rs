@@ -28,7 +28,7 @@ const FOR_DOMAIN_TESTS: [&str; 1] = ["proptest"];
 
 /// Libraries that belong to some of our crates, in tests too. A crowd is a client: it calls and
 /// reads what the server answers.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("axum", &["maepyo"]),
     ("clap", &["maepyo"]),
     ("hmac", &["maepyo"]),
@@ -40,7 +40,9 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("mimalloc", &["maepyo"]),
     ("rusqlite", &["store"]),
     ("postgres", &["store"]),
+    ("rustls", &["store"]),
     ("tokio-postgres", &["store"]),
+    ("tokio-rustls", &["store"]),
     ("serde", &["bench", "maepyo", "stampede", "sim", "xtask"]),
     ("serde_json", &["bench", "maepyo", "stampede", "sim", "xtask"]),
     ("tower", &["maepyo"]),

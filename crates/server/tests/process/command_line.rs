@@ -136,3 +136,31 @@ async fn secrets_stand_in_no_log() {
     let history = String::from_utf8_lossy(&history.stdout).into_owned();
     assert!(secrets.iter().all(|secret| !history.contains(secret)));
 }
+
+/// What looks after processes asks, and the exit code is the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_it_can_serve_is_an_exit_code() {
+    let office = BoxOffice::open(Options::default()).await;
+    let ops = format!("http://{}", office.operators);
+    let ask = async |closed: &Closed, ops: &str| {
+        let output = run(closed, &["ready", "--ops", ops], &[]).await;
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output, told)
+    };
+    let stranger = Closed::new(Options::default());
+    let (output, told) = ask(&stranger, &ops).await;
+    assert!(output.status.success() && told.contains("\"ready\""), "{told}");
+    let output = run(&stranger, &["ready"], &[("MAEPYO_OPS", &ops)]).await;
+    assert!(output.status.success());
+
+    // A process that does not go on gives no answer.
+    office.signal("STOP").await;
+    let (output, _) = ask(&stranger, &ops).await;
+    assert!(sentence(&output, 1).ends_with("cannot be asked: no answer in time."));
+    office.signal("CONT").await;
+    let closed = office.stop().await;
+    let (output, _) = ask(&closed, &ops).await;
+    assert!(sentence(&output, 1).contains("cannot be asked: "));
+    let (output, _) = ask(&closed, "here").await;
+    assert!(sentence(&output, 2).contains("--ops: "));
+}

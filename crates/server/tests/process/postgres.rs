@@ -24,7 +24,7 @@ fn server() -> Server {
     Server::start(Setup { cache: Some(cache), settings, ..Setup::default() }).expect("a server")
 }
 
-fn on(url: &str) -> Options {
+pub(crate) fn on(url: &str) -> Options {
     let environment = [
         ("MAEPYO_STORE", url),
         ("MAEPYO_TOKEN_KEYS", TOKEN_KEYS),
@@ -35,7 +35,7 @@ fn on(url: &str) -> Options {
     Options { environment, ..Options::default() }
 }
 
-async fn verify(closed: &Closed, url: &str) {
+pub(crate) async fn verify(closed: &Closed, url: &str) {
     let output = closed.program().args(["journal", "verify", "--store", url]).output().await;
     let output = output.expect("the program");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -67,6 +67,12 @@ async fn what_was_sold_outlives_the_process_and_its_database() {
     assert_eq!(bob.status().await["status"], "holding");
     let mut operators = Connection::to(office.operators);
     assert_eq!(operators.get("/readyz", None).await.status, 503);
+    let ops = format!("http://{}", office.operators);
+    let ready =
+        office.program().args(["ready", "--ops", &ops]).output().await.expect("the program");
+    assert_eq!(ready.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ready.stdout).into_owned();
+    assert!(told.contains("\"not_ready\"") && told.contains("PostgreSQL"), "{told}");
     server.start_again().expect("it starts");
     until("it to sell again", async || (eve.join(None).await.status < 300).then_some(())).await;
     bob.pay(&held, "tok_ok").await.expect(200);

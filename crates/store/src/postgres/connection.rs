@@ -7,6 +7,10 @@
 //! standby, which gets everything in order, has both then. So does a batch that was only found, by
 //! sending it again: nobody heard the answer to its commit, or the warning in it.
 //!
+//! A server that ends while commits wait for the standby has them when it starts again, and shows them to
+//! everybody. Connections end with it; so every new one confirms ([`super::pool`]) before anything is
+//! read on it that somebody could be told.
+//!
 //! For the same reason nothing is ever cancelled here: whoever has waited too long drops the
 //! connection, and the server finishes alone.
 
@@ -14,17 +18,23 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row, Statement};
 
+use super::address::Server;
 use super::{Access, failure};
 use crate::StoreError;
 
 /// The oldest PostgreSQL that is still looked after by its makers.
 const SERVER_LEAST: i32 = 140_000;
+
+/// How long a commit of no meaning may take: less than the server lets it wait for another one that waits
+/// for the standby, so that this is what is said.
+const CONFIRM_MAX: Duration = Duration::from_secs(4);
 
 /// The server gives up sooner than we do, so that what nobody waits for any more does not go on for
 /// long: a statement, one that waits for a lock, and a transaction whose node is gone.
@@ -42,11 +52,12 @@ const SET_READ_ONLY: &str = "
 SET default_transaction_read_only = on
 ";
 
+/// What a commit waits for stays as it is found, whatever is set for everybody later.
 const READ_SERVER: &str = "
 -- read_server
 SELECT
     current_setting('server_version_num')::integer,
-    current_setting('synchronous_commit')
+    set_config('synchronous_commit', current_setting('synchronous_commit'), false)
 ";
 
 const CONFIRM: &str = "
@@ -66,10 +77,20 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects, and makes sure that a commit here means what the journal promises.
-    pub(super) async fn open(config: &Config, access: Access) -> Result<Self, StoreError> {
-        let (client, driven) = config.connect(NoTls).await.map_err(|error| failure::of(&error))?;
+    pub(super) async fn open(server: &Server, access: Access) -> Result<Self, StoreError> {
+        let Server { config, tls } = server;
         let doubt = Arc::<AtomicBool>::default();
-        tokio::spawn(drive(driven, Arc::clone(&doubt)));
+        let client = match tls {
+            Some(tls) => config.connect(tls.clone()).await.map(|(client, driven)| {
+                tokio::spawn(drive(driven, Arc::clone(&doubt)));
+                client
+            }),
+            None => config.connect(NoTls).await.map(|(client, driven)| {
+                tokio::spawn(drive(driven, Arc::clone(&doubt)));
+                client
+            }),
+        };
+        let client = client.map_err(|error| failure::of(&error))?;
         let connection = Self { client, statements: Mutex::default(), doubt };
         connection.run(SET_SESSION).await?;
         match access {
@@ -90,14 +111,18 @@ impl Connection {
                 "PostgreSQL {version} is too old; {least} is the least"
             )));
         }
-        if access == Access::Write && synchronous_commit == "off" {
-            return Err(StoreError::Unavailable(
-                "PostgreSQL has synchronous_commit off, and would answer before anything is on \
-                 disk; set it to on for this role"
-                    .to_owned(),
-            ));
+        let too_soon = match synchronous_commit.as_str() {
+            "off" => "before anything is on disk",
+            "local" => "before a standby has anything",
+            _ => return Ok(()),
+        };
+        match access {
+            Access::Write => Err(StoreError::Unavailable(format!(
+                "PostgreSQL has synchronous_commit {synchronous_commit}, and would answer \
+                 {too_soon}; set it to on for this role"
+            ))),
+            Access::Read => Ok(()),
         }
-        Ok(())
     }
 
     /// The client, for what needs more than one statement at a time.
@@ -177,7 +202,14 @@ impl Connection {
     /// error says that this cannot be said.
     pub(super) async fn confirm(&self) -> Result<(), StoreError> {
         self.take_doubt();
-        self.execute(CONFIRM, &[]).await?;
+        let confirmed = tokio::time::timeout(CONFIRM_MAX, self.execute(CONFIRM, &[])).await;
+        confirmed.map_err(|_late| {
+            StoreError::Unavailable(
+                "PostgreSQL does not come back from a commit: the standby that it waits for may be \
+                 away"
+                    .to_owned(),
+            )
+        })??;
         if self.take_doubt() {
             return Err(StoreError::Unavailable(
                 "PostgreSQL commits, and warns that the standby may not have it".to_owned(),

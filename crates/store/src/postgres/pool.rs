@@ -3,15 +3,20 @@
 //! A connection that a question failed on is not used again. Every new one is asked whether this is
 //! still the same history: its epoch, and at our last number of every stream our batch. A server that
 //! was put back, or a standby that was behind when it took over, is noticed so, before anything is
-//! built on what it lost.
+//! built on what it lost. Then it confirms what is there: see [`super::connection`].
+//!
+//! **Several servers.** All connections lead to one of them. Another one is looked for, in the order of
+//! the address and around, when that one refuses a new connection or lets a question wait in vain: a
+//! primary that nobody else uses any more may go on answering, and commit nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_postgres::Config;
 
+use super::address::Server;
 use super::connection::{Connection, value};
 use super::{Access, schema};
 use crate::{Epoch, Head, StoreError, StreamId};
@@ -37,9 +42,13 @@ LIMIT 1
 
 /// The connections of one journal.
 pub(super) struct Pool {
-    config: Config,
+    /// One at least.
+    servers: Vec<Server>,
+    /// The one that is asked, or asked first.
+    chosen: AtomicUsize,
     access: Access,
-    idle: Mutex<Vec<Connection>>,
+    /// Each with the server it leads to.
+    idle: Mutex<Vec<(usize, Connection)>>,
     room: Semaphore,
     /// Which history this is, once that is known.
     epoch: OnceLock<Epoch>,
@@ -48,15 +57,21 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(config: Config, access: Access) -> Self {
+    pub(super) fn new(servers: Vec<Server>, access: Access) -> Self {
         Self {
-            config,
+            servers,
+            chosen: AtomicUsize::new(0),
             access,
             idle: Mutex::default(),
             room: Semaphore::new(CONNECTIONS_MAX),
             epoch: OnceLock::new(),
             known: Mutex::default(),
         }
+    }
+
+    /// Whether there is another server to look for.
+    pub(super) fn has_several(&self) -> bool {
+        self.servers.len() > 1
     }
 
     /// From now on another epoch is another history.
@@ -78,38 +93,76 @@ impl Pool {
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let mut asks = self.chosen.load(Ordering::Relaxed);
         let asked = async {
             let _turn = self.room.acquire().await.expect("it is never closed");
             let connection = match self.take_idle() {
-                Some(connection) => connection,
-                None => self.connect().await?,
+                Some((server, connection)) => {
+                    asks = server;
+                    connection
+                }
+                None => {
+                    let (server, connection) = self.connect().await?;
+                    asks = server;
+                    connection
+                }
             };
             let answer = question(&connection).await?;
-            self.idle().push(connection);
+            self.idle().push((asks, connection));
             Ok(answer)
         };
-        tokio::time::timeout(QUESTION_MAX, asked).await.unwrap_or_else(|_late| {
-            // Where one host does not answer, the others of it will not either.
-            self.idle().clear();
+        let answer = tokio::time::timeout(QUESTION_MAX, asked).await;
+        answer.unwrap_or_else(|_late| {
+            // Where one connection is not answered, the others to that server will not be either.
+            self.leave(asks);
             let seconds = QUESTION_MAX.as_secs();
             Err(StoreError::Unavailable(format!("PostgreSQL gave no answer within {seconds} s")))
         })
     }
 
     /// One that nobody uses and that is not known to be lost.
-    fn take_idle(&self) -> Option<Connection> {
+    fn take_idle(&self) -> Option<(usize, Connection)> {
+        let chosen = self.chosen.load(Ordering::Relaxed);
         let mut idle = self.idle();
-        idle.retain(|connection| !connection.is_closed());
+        idle.retain(|(server, connection)| *server == chosen && !connection.is_closed());
         idle.pop()
     }
 
-    async fn connect(&self) -> Result<Connection, StoreError> {
-        let connection = Connection::open(&self.config, self.access).await?;
+    /// A new connection to the first server that takes it and has our history.
+    async fn connect(&self) -> Result<(usize, Connection), StoreError> {
+        let first = self.chosen.load(Ordering::Relaxed);
+        let mut refusals = Vec::new();
+        for at in (0..self.servers.len()).map(|step| (first + step) % self.servers.len()) {
+            match self.connect_to(&self.servers[at]).await {
+                Ok(connection) => {
+                    self.chosen.store(at, Ordering::Relaxed);
+                    return Ok((at, connection));
+                }
+                Err(error) => refusals.push(error),
+            }
+        }
+        Err(most_telling(refusals))
+    }
+
+    async fn connect_to(&self, server: &Server) -> Result<Connection, StoreError> {
+        let connection = Connection::open(server, self.access).await?;
         if let Some(epoch) = self.epoch.get() {
             schema::check_epoch(&connection, *epoch).await?;
             self.check_known(&connection).await?;
+            match self.access {
+                Access::Write => connection.confirm().await?,
+                Access::Read => {}
+            }
         }
         Ok(connection)
+    }
+
+    /// Asks the next server first from now on, if it was this one.
+    fn leave(&self, server: usize) {
+        let next = (server + 1) % self.servers.len();
+        let _left_already =
+            self.chosen.compare_exchange(server, next, Ordering::Relaxed, Ordering::Relaxed);
+        self.idle().retain(|(other, _)| *other != server);
     }
 
     async fn check_known(&self, connection: &Connection) -> Result<(), StoreError> {
@@ -129,11 +182,24 @@ impl Pool {
         )))
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(usize, Connection)>> {
         self.idle.lock().expect("taking a connection does not panic")
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<StreamId, Head>> {
         self.known.lock().expect("noting a head does not panic")
     }
+}
+
+/// Of what several servers say, what is not only that one is away; else all of it. Which one it was is
+/// not said, for an address may be misread, and then a piece of the password is a host.
+fn most_telling(refusals: Vec<StoreError>) -> StoreError {
+    let mut away: Vec<String> = Vec::new();
+    for refusal in refusals {
+        let StoreError::Unavailable(why) = refusal else { return refusal };
+        if !away.contains(&why) {
+            away.push(why);
+        }
+    }
+    StoreError::Unavailable(away.join("; and another server: "))
 }

@@ -5,6 +5,8 @@
 //! time bring the tables up once: whoever comes second waits for the first one's transaction, at the
 //! row that says the version, or, where not even that was there, fails at PostgreSQL's own tables and
 //! looks again. A role that may not create anything can use tables that are up to date.
+//!
+//! The tables know the server they are in, so that a dump that was put into another one is noticed.
 
 use tokio_postgres::Error;
 
@@ -74,7 +76,8 @@ SET version = $1::integer
 /// database itself refuses what is too far ahead of its clock, or before what it follows; and by the
 /// constraint's name the refusal is known. A body is not compressed: it is dense already, and read
 /// whole.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 -- create_schema_1
 CREATE TABLE journal_meta (
     one                 boolean NOT NULL,
@@ -141,7 +144,13 @@ CREATE TABLE journal_snapshot_piece (
 
 ALTER TABLE journal_snapshot_piece
 ALTER COLUMN bytes SET STORAGE EXTERNAL
-"];
+",
+    "
+-- create_schema_2
+ALTER TABLE journal_meta
+ADD COLUMN server bigint
+",
+];
 
 const INSERT_META: &str = "
 -- insert_meta
@@ -160,6 +169,19 @@ const CHANGE_EPOCH: &str = "
 -- change_epoch
 UPDATE journal_meta
 SET epoch = $1::bigint
+";
+
+/// Where the tables were made by another server, they were copied: a copy is another history, for the
+/// first one may have gone on. A standby that takes over is no other server.
+const MOVE_IN: &str = "
+-- move_in
+UPDATE journal_meta
+SET
+    epoch = CASE WHEN server IS NULL THEN epoch ELSE $1::bigint END,
+    server = system_identifier
+FROM pg_control_system()
+WHERE server IS DISTINCT FROM system_identifier
+RETURNING epoch
 ";
 
 /// A stream whose last batch is not there, or is another one.
@@ -192,8 +214,13 @@ pub(super) async fn prepare(
             if found < Some(newest()) {
                 bring_up_once(connection).await?;
             }
+            let epoch = crate::new_epoch()?;
+            if let Some(row) = connection.row(MOVE_IN, &[&epoch.0.cast_signed()]).await?
+                && value::<i64>(&row, 0)? == epoch.0.cast_signed()
+            {
+                tracing::warn!(%epoch, "the history was copied to this server: it has a new epoch");
+            }
             if accept {
-                let epoch = crate::new_epoch()?;
                 tracing::warn!(%epoch, "the history is accepted as it is, under a new epoch");
                 connection.execute(CHANGE_EPOCH, &[&epoch.0.cast_signed()]).await?;
             }

@@ -7,6 +7,9 @@
     reason = "a clock in milliseconds fits"
 )]
 
+mod standby;
+mod tls;
+
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -33,7 +36,7 @@ fn several_that_open_it_at_once_make_the_tables_once() {
     });
     assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
     assert_eq!(server.run(SCHEMA, "SELECT count(*) FROM journal_meta"), "1");
-    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "1");
+    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "2");
 }
 
 #[test]
@@ -42,11 +45,11 @@ fn what_a_newer_program_made_is_refused() {
     let url = server.make_schema(SCHEMA);
     let journal = store::open(&url, options()).unwrap();
     server.run(SCHEMA, "UPDATE journal_schema SET version = 9");
-    let newer = StoreError::NewerSchema { found: 9, known: 1 };
+    let newer = StoreError::NewerSchema { found: 9, known: 2 };
     assert_eq!(store::open(&url, options()).err(), Some(newer.clone()));
     assert_eq!(store::open_read_only(&url, options()).err(), Some(newer.clone()));
     // Whoever has it open notices with the next connection.
-    end_connections(&server);
+    server.end_connections("maepyo");
     assert_eq!(until(|| journal.heads().err().filter(|error| *error == newer)), newer);
 }
 
@@ -101,14 +104,14 @@ fn a_connection_that_is_lost_after_the_commit_is_answered_by_sending_the_same_ag
     let first = after(None, b"first");
     append(&*journal, &first);
     let second = after(Some(&first), b"second");
-    wait_for_standby(&server, true);
+    server.commits_wait_for("nobody");
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
         end_waiting(&server, "wait_event = 'SyncRep'");
         let answer = sent.join().unwrap();
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     });
-    wait_for_standby(&server, false);
+    server.commits_wait_for("");
     assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::AlreadyThere]);
     let third = after(Some(&second), b"third");
     append(&*journal, &third);
@@ -122,7 +125,7 @@ fn a_commit_that_may_not_be_on_the_standby_is_confirmed_by_a_later_one() {
     let server = server(&[]);
     let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
     let first = after(None, b"first");
-    wait_for_standby(&server, true);
+    server.commits_wait_for("nobody");
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&first)]));
         let waiting = format!("{OURS} AND wait_event = 'SyncRep'");
@@ -138,7 +141,7 @@ fn a_commit_that_may_not_be_on_the_standby_is_confirmed_by_a_later_one() {
             Some(server.run("public", &look)).filter(|query| query.contains("-- confirm"))
         });
         assert!(!sent.is_finished(), "{second_wait}");
-        wait_for_standby(&server, false);
+        server.commits_wait_for("");
         assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
     });
 }
@@ -270,7 +273,7 @@ fn a_history_that_lost_what_was_acknowledged_is_refused() {
         "DELETE FROM journal_batch WHERE number = 2; UPDATE journal_stream SET number = 1, id = {id}"
     );
     server.run(SCHEMA, &put_back);
-    end_connections(&server);
+    server.end_connections("maepyo");
     let third = after(Some(&second), b"third");
     let error = until(|| match journal.append(&[to_one(&third)]) {
         Err(StoreError::Unavailable(_)) => None,
@@ -287,6 +290,31 @@ fn a_history_that_lost_what_was_acknowledged_is_refused() {
     server.run(SCHEMA, "DELETE FROM journal_batch");
     let error = store::open(&url, options()).err().unwrap();
     assert!(error.to_string().contains("stream 1 has lost its last batch"), "{error}");
+}
+
+/// A dump that is put into another server is a copy of a history that may have gone on.
+#[test]
+fn a_history_that_was_copied_to_another_server_has_another_epoch() {
+    let server = server(&[]);
+    let url = server.make_schema(SCHEMA);
+    let journal = store::open(&url, options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    assert_eq!(store::open(&url, options()).unwrap().epoch(), journal.epoch());
+
+    let dump = server.run_program("pg_dump", &[&url]);
+    let file = server.directory().join("dump.sql");
+    std::fs::write(&file, dump).unwrap();
+    // Made anew: those that are copied are one server to themselves.
+    let other = Server::start(Setup { cache: None, ..setup(&[]) }).unwrap();
+    let there = other.url(SCHEMA);
+    let words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file.to_str().unwrap(), &there];
+    other.run_program("psql", &words);
+    let copy = store::open(&there, options()).unwrap();
+    assert_ne!(copy.epoch(), journal.epoch());
+    assert_eq!(copy.read(ONE, Head::EMPTY, usize::MAX).unwrap(), [first]);
+    // It is at home there now.
+    assert_eq!(store::open(&there, options()).unwrap().epoch(), copy.epoch());
 }
 
 #[test]
@@ -313,11 +341,56 @@ fn its_clock_is_the_servers_and_nobody_is_far_ahead_of_it() {
 }
 
 #[test]
-fn a_server_that_answers_before_anything_is_on_disk_is_refused() {
+fn a_server_that_answers_too_soon_is_refused() {
     let server = server(&[]);
     let url = server.make_schema(SCHEMA);
-    let error = store::open(&format!("{url}%20-csynchronous_commit%3Doff"), options()).err();
-    assert!(error.unwrap().to_string().contains("synchronous_commit off"));
+    for (setting, said) in [
+        ("off", "synchronous_commit off, and would answer before anything is on disk"),
+        ("local", "synchronous_commit local, and would answer before a standby has anything"),
+    ] {
+        let weak = format!("{url}%20-csynchronous_commit%3D{setting}");
+        let error = store::open(&weak, options()).err().unwrap();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    for strong in ["on", "remote_write", "remote_apply"] {
+        let strong = format!("{url}%20-csynchronous_commit%3D{strong}");
+        drop(store::open(&strong, options()).unwrap());
+    }
+    // Whoever only reads promises nothing.
+    let reader = store::open_read_only(&format!("{url}%20-csynchronous_commit%3Doff"), options());
+    assert_eq!(reader.unwrap().heads().unwrap(), []);
+}
+
+/// What is set for everybody while connections are open is not what their commits mean.
+#[test]
+fn a_connection_keeps_what_its_commits_wait_for() {
+    let server = server(&[]);
+    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    server.run("public", "ALTER SYSTEM SET synchronous_commit = off");
+    server.run("public", "SELECT pg_reload_conf()");
+    until(|| (server.run("public", "SHOW synchronous_commit") == "off").then_some(()));
+    server.commits_wait_for("nobody");
+    let second = after(Some(&first), b"second");
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
+        let waiting = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'"
+        );
+        until(|| (server.run("public", &waiting) == "1").then_some(()));
+        server.commits_wait_for("");
+        assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
+    });
+    // A new one is refused.
+    server.end_connections("maepyo");
+    let error = until(|| journal.append(&[to_one(&after(Some(&second), b"third"))]).err());
+    let error = if error.to_string().contains("synchronous_commit off") {
+        error
+    } else {
+        journal.append(&[to_one(&after(Some(&second), b"third"))]).unwrap_err()
+    };
+    assert!(error.to_string().contains("synchronous_commit off"), "{error}");
 }
 
 #[test]
@@ -340,23 +413,34 @@ fn a_password_is_used_and_never_shown() {
     }
 }
 
-/// What `docs/operations.md` gives to the role that serves, when another one makes the tables.
+/// The statements of `docs/operations.md` for the role that serves, when another one makes the tables.
+fn grants(schema: &str, role: &str) -> String {
+    let document = include_str!("../../../../docs/operations.md");
+    let lines = document.lines().map(str::trim).filter(|line| line.starts_with("GRANT "));
+    let grants: Vec<String> = lines
+        .map(|line| line.replace("SCHEMA maepyo", &format!("SCHEMA {schema}")))
+        .map(|line| line.replace("TO serving", &format!("TO {role}")))
+        .collect();
+    assert_eq!(grants.len(), 7, "{grants:#?}");
+    grants.join("\n")
+}
+
 #[test]
 fn a_role_that_may_not_make_tables_can_use_them() {
     let server = server(&[]);
     let owner = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    server.run(
-        SCHEMA,
-        "CREATE ROLE ann LOGIN;
-        GRANT USAGE ON SCHEMA journal TO ann;
-        GRANT SELECT ON journal_schema TO ann;
-        GRANT SELECT, UPDATE ON journal_meta TO ann;
-        GRANT SELECT, INSERT, UPDATE ON journal_stream TO ann;
-        GRANT SELECT, INSERT ON journal_batch TO ann;
-        GRANT SELECT, INSERT, UPDATE, DELETE ON journal_snapshot TO ann;
-        GRANT SELECT, INSERT, DELETE ON journal_snapshot_piece TO ann",
-    );
+    server.run(SCHEMA, &format!("CREATE ROLE ann LOGIN; {}", grants(SCHEMA, "ann")));
     let url = server.url(SCHEMA).replace("//postgres@", "//ann@");
+    // What an older program made is for their owner to bring up.
+    server.run(SCHEMA, "ALTER TABLE journal_meta DROP COLUMN server");
+    server.run(SCHEMA, "UPDATE journal_schema SET version = 1");
+    let error = store::open(&url, options()).err().unwrap().to_string();
+    assert!(
+        error.contains("the tables cannot be made: PostgreSQL says: permission denied"),
+        "{error}"
+    );
+    drop(store::open(&server.url(SCHEMA), options()).unwrap());
+
     let journal = store::open(&url, options()).unwrap();
     assert_eq!(journal.epoch(), owner.epoch());
     let first = after(None, b"first");
@@ -453,22 +537,6 @@ fn end_waiting(server: &Server, waiting: &str) {
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {OURS} AND {waiting}"
     );
     until(|| Some(server.run("public", &end)).filter(|ended| ended == "1"));
-}
-
-fn end_connections(server: &Server) {
-    let end = format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {OURS}");
-    server.run("public", &end);
-}
-
-/// Lets commits wait for a standby that never comes, or no longer.
-fn wait_for_standby(server: &Server, wait: bool) {
-    let names = if wait { "'nobody'" } else { "''" };
-    server.run("public", &format!("ALTER SYSTEM SET synchronous_standby_names = {names}"));
-    server.run("public", "SELECT pg_reload_conf()");
-    let expected = if wait { "nobody" } else { "" };
-    until(|| {
-        Some(server.run("public", "SHOW synchronous_standby_names")).filter(|is| is == expected)
-    });
 }
 
 fn to_one(batch: &Batch) -> Append {
