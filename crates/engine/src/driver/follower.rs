@@ -10,8 +10,11 @@ use store::{Head, Journal, StoreError, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
-use crate::clock::uptime_ms;
+use crate::clock::{Stopwatch, uptime_ms};
 use crate::looks::Looks;
+
+/// From one look to the next, at the least: in a rush of refusals one serves more of them.
+const APART: Duration = Duration::from_millis(2);
 
 /// What a look found.
 #[derive(Debug)]
@@ -78,6 +81,7 @@ pub(super) fn follow(
     while !shared.inbox.is_closed() {
         // Nobody has asked, or somebody has.
         let _asked = asked.recv_timeout(every);
+        let watch = Stopwatch::start();
         let look = following.looks.begin();
         let (began_ms, began) = (uptime_ms(), shared.clock.now());
         match find(journal, following) {
@@ -91,6 +95,9 @@ pub(super) fn follow(
                 following.looks.fail(look);
             }
         }
+        // paces: whoever asks meanwhile waits for the next look in any case.
+        #[expect(clippy::disallowed_methods, reason = "it is for less than a look takes")]
+        std::thread::sleep(APART.saturating_sub(Duration::from_nanos(watch.nanos())));
     }
 }
 
