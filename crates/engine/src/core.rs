@@ -11,10 +11,13 @@
 //! one fills meanwhile. What was decided is answered when its batch is durable: never before, and
 //! a refusal not before the batch it was decided after. On a conflict the working copy is dropped,
 //! rebuilt from the last publication and the newer batches, and the same commands are decided
-//! again. One idea: what may leave when; hence one file.
+//! again. Where other nodes write too, what wrote nothing waits for a look at the journal
+//! ([`Output::Look`], [`Core::looked`]), and so does a silence before it is journalled. One idea: what
+//! may leave when; hence one file.
 
 mod calls;
 mod presence;
+mod unsure;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use crate::{
 use calls::{Due, OpenCalls};
 pub(crate) use presence::is_news;
 use presence::{Pace, Presence};
+use unsure::{Unsure, UnsureAnswer};
 
 /// How long a buyer's request waits for the provider before it hears that the payment is pending.
 pub const PAYMENT_WAIT: Millis = 10_000;
@@ -55,6 +59,10 @@ const APPEND_MAX: Millis = 1_000;
 const CALM: usize = 16;
 /// Buyers turned away whose presence is remembered until the next commands are decided, at most.
 const TURNED_AWAY_MAX: usize = 4_096;
+/// Answers that wait for a look at the journal, beyond which nothing more is decided.
+const UNSURE_MAX: usize = 4_096;
+/// How long it is good for what a look found of the others' heartbeats.
+const WITNESS_MAX: Millis = 2_000;
 /// How often waiting requests are looked through for those that have waited too long.
 const PATIENCE_EVERY: Millis = 250;
 
@@ -81,6 +89,12 @@ pub enum Output<R> {
         /// The last batch that is known here.
         after: Head,
     },
+    /// Look where the journal stands, from now on, and say so to [`Core::looked`]; however often that
+    /// fails. Only where other nodes write too.
+    Look {
+        /// Whether it matters when the last heartbeat was written.
+        heartbeat: bool,
+    },
     /// Keep this as a snapshot.
     Snapshot {
         /// The state.
@@ -90,12 +104,27 @@ pub enum Output<R> {
     },
 }
 
+/// What a look at the journal found.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Where the stream stood at some time after it began.
+    pub head: Head,
+    /// When it began.
+    pub began: Timestamp,
+    /// The latest heartbeat of any node, if that was looked for.
+    pub heartbeat: Option<Timestamp>,
+    /// Whether it began after the last [`Output::Look`].
+    pub is_asked: bool,
+}
+
 /// A request with its caller.
 #[derive(Debug)]
 struct Waiting<R> {
     request: Request,
     to: Option<R>,
     since: Timestamp,
+    /// From which batch on an answer is known to be new enough, if a look was waited for already.
+    sure_from: Option<u64>,
 }
 
 /// A request that was decided, and what to tell once its batch is durable.
@@ -104,6 +133,9 @@ struct Decided<R> {
     waiting: Waiting<R>,
     entry: Option<EntryIndex>,
     tell: Tell,
+    /// Whether nothing newer than what it was decided after was there when the request came, once
+    /// that is durable.
+    is_sure: bool,
 }
 
 #[derive(Debug)]
@@ -209,6 +241,9 @@ pub struct Core<R> {
     alive_at: Timestamp,
     /// Nothing was written from then until something was: to be journalled before anything else.
     silent_since: Option<Timestamp>,
+    unsure: Unsure<R>,
+    /// When the last look began that asked for the others' heartbeats.
+    witnessed_at: Timestamp,
     paying: BTreeMap<PaymentIndex, PayingCaller<R>>,
     /// Payments that are decided and not durable yet.
     begun: usize,
@@ -259,6 +294,8 @@ impl<R> Core<R> {
             store_failing: false,
             alive_at: alive_at.max(last_at),
             silent_since: None,
+            unsure: Unsure::default(),
+            witnessed_at: Timestamp::default(),
             paying: BTreeMap::new(),
             begun: 0,
             calls,
@@ -298,6 +335,7 @@ impl<R> Core<R> {
             && self.open.events == 0
             && self.paying.is_empty()
             && self.unheard.is_empty()
+            && self.unsure.is_empty()
             && self.queues.iter().all(VecDeque::is_empty)
     }
 
@@ -327,7 +365,8 @@ impl<R> Core<R> {
             out.push(Output::Reply { to, entry: None, result: Err(failure) });
             return;
         }
-        self.queues[priority as usize].push_back(Waiting { request, to: Some(to), since: now });
+        let waiting = Waiting { request, to: Some(to), since: now, sure_from: None };
+        self.queues[priority as usize].push_back(waiting);
     }
 
     /// The provider's answer to a call.
@@ -343,7 +382,7 @@ impl<R> Core<R> {
         }
     }
 
-    /// The store was written at `at`, by anybody.
+    /// The store was written at `at`, by this node.
     pub fn heartbeat(&mut self, at: Timestamp) {
         if at.since(self.alive_at) >= SILENCE_MIN {
             self.silent_since.get_or_insert(self.alive_at);
@@ -365,6 +404,16 @@ impl<R> Core<R> {
             && (self.silent_since.is_some() || now.since(self.alive_at) >= SILENCE_MIN)
     }
 
+    /// Whether it is not known if a silence was one, for others may have been at work all the while.
+    fn is_in_doubt(&self, now: Timestamp) -> bool {
+        self.is_shared() && self.is_silent(now) && now.since(self.witnessed_at) >= WITNESS_MAX
+    }
+
+    /// Whether other nodes write too.
+    fn is_shared(&self) -> bool {
+        self.config.follow_every.is_some()
+    }
+
     /// The batch in flight is durable.
     ///
     /// # Panics
@@ -374,6 +423,8 @@ impl<R> Core<R> {
         self.tip = done.head;
         self.store_failing = false;
         self.stands_written(done.at);
+        let sure = self.unsure.followed_by(done.head.number);
+        self.tell_sure(sure, now, out);
         for decided in done.decided {
             self.tell(decided, now, out);
         }
@@ -433,10 +484,48 @@ impl<R> Core<R> {
         out.push(Output::CatchUp { after: self.base_head });
     }
 
-    /// The journal was looked at, and this was its head. What others have written is caught up with
-    /// by the next [`Core::advance`] that has no append on its way, whose answer would tell.
-    pub fn looked(&mut self, head: Head) {
+    /// Somebody wrote up to there. It is caught up with by the next [`Core::advance`] that has no
+    /// append on its way, whose answer would tell.
+    pub fn behind(&mut self, head: Head) {
         self.seen_head = self.seen_head.max(head.number);
+    }
+
+    /// The journal was looked at. What it has of others is caught up with as after
+    /// [`Core::behind`].
+    pub fn looked(&mut self, look: &Look, now: Timestamp, out: &mut Vec<Output<R>>) {
+        self.behind(look.head);
+        if let Some(at) = look.heartbeat {
+            // Nobody writes one who still owes a silence.
+            self.stands_written(at);
+            self.witnessed_at = self.witnessed_at.max(look.began);
+        }
+        if !look.is_asked {
+            return;
+        }
+        let number = look.head.number;
+        let (sure, stale): (Vec<_>, Vec<_>) =
+            self.unsure.looked().into_iter().partition(|answer| number <= answer.reply.as_of);
+        self.tell_sure(sure, now, out);
+        for UnsureAnswer { mut waiting, .. } in stale.into_iter().rev() {
+            waiting.sure_from = Some(number);
+            let priority = Priority::of(&waiting.request.command);
+            self.queues[priority as usize].push_front(waiting);
+        }
+    }
+
+    fn tell_sure(&mut self, sure: Vec<UnsureAnswer<R>>, now: Timestamp, out: &mut Vec<Output<R>>) {
+        for UnsureAnswer { waiting, entry, reply } in sure {
+            let tell = Tell::Reply(reply);
+            self.tell(Decided { waiting, entry, tell, is_sure: true }, now, out);
+        }
+    }
+
+    /// Asks for a look, where somebody waits for one.
+    fn ask_for_look(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
+        let heartbeat = self.is_in_doubt(now);
+        if self.unsure.asks(heartbeat) {
+            out.push(Output::Look { heartbeat });
+        }
     }
 
     /// The batches after the last publication, up to the journal's head.
@@ -458,6 +547,8 @@ impl<R> Core<R> {
         }
         self.catching_up = false;
         self.store_failing = false;
+        // What was seen beyond, and is not there, a failover has lost.
+        self.seen_head = self.tip.number;
         self.calls.go_on_from(&self.sale, now);
         for (payment, result) in std::mem::take(&mut self.unheard) {
             self.call_finished(payment, result, now);
@@ -472,6 +563,7 @@ impl<R> Core<R> {
             self.lose_patience(now, out);
             self.patience_at = now.plus(PATIENCE_EVERY);
         }
+        self.ask_for_look(now, out);
         if self.catching_up {
             return;
         }
@@ -492,10 +584,11 @@ impl<R> Core<R> {
             let turned_away = std::mem::take(&mut self.turned_away);
             self.see_refused(&turned_away, now);
         }
-        while self.has_room(now) {
+        while self.has_room(now) && self.unsure.len() < UNSURE_MAX {
             let Some(waiting) = self.queues.iter_mut().find_map(VecDeque::pop_front) else { break };
             self.decide(waiting, now, out);
         }
+        self.ask_for_look(now, out);
         self.seal(now, out);
         if self.in_flight.is_none()
             && self.open.events == 0
@@ -514,7 +607,10 @@ impl<R> Core<R> {
         if self.catching_up {
             return now.plus(PATIENCE_EVERY);
         }
-        let waits = self.in_flight.is_some() || !self.paying.is_empty();
+        let waits = self.in_flight.is_some()
+            || !self.paying.is_empty()
+            || !self.unsure.is_empty()
+            || self.is_in_doubt(now);
         let room = self.has_room(now);
         [
             self.sale.next_deadline().filter(|_| room),
@@ -533,7 +629,8 @@ impl<R> Core<R> {
     fn enqueue(&mut self, command: Command, now: Timestamp) {
         let request = Request::system(command);
         let priority = Priority::of(&request.command);
-        self.queues[priority as usize].push_back(Waiting { request, to: None, since: now });
+        let waiting = Waiting { request, to: None, since: now, sure_from: None };
+        self.queues[priority as usize].push_back(waiting);
     }
 
     /// Whether more may be decided. Nothing is while the store fails: time that passes then will
@@ -543,6 +640,7 @@ impl<R> Core<R> {
         let hangs =
             |batch: &InFlight<R>| now.since(batch.since) >= APPEND_MAX || self.is_silent(now);
         !self.store_failing
+            && !self.is_in_doubt(now)
             && !self.in_flight.as_ref().is_some_and(hangs)
             && self.open.decided.len() < BATCH_COMMANDS_MAX
             && self.open.body.len() < BATCH_BYTES_MAX
@@ -711,7 +809,11 @@ impl<R> Core<R> {
             Ok(outcome) => self.answer(command, outcome, as_of),
         };
         self.begun += usize::from(matches!(tell, Tell::Charge(_)));
-        let decided = Decided { waiting, entry, tell };
+        let is_sure = self.open.events > 0
+            || !self.is_shared()
+            || waiting.request.actor == Actor::System
+            || waiting.sure_from.is_some_and(|number| number <= as_of);
+        let decided = Decided { waiting, entry, tell, is_sure };
         if self.open.events > 0 {
             self.open.decided.push(decided);
         } else if let Some(in_flight) = &mut self.in_flight {
@@ -791,7 +893,14 @@ impl<R> Core<R> {
 
     /// Tells what was decided, now that it is durable.
     fn tell(&mut self, decided: Decided<R>, now: Timestamp, out: &mut Vec<Output<R>>) {
-        let Decided { waiting: Waiting { request, to, .. }, entry, tell } = decided;
+        let Decided { waiting, entry, tell, is_sure } = decided;
+        if !is_sure && let Tell::Reply(reply) = tell {
+            if waiting.to.is_some() {
+                self.unsure.add(UnsureAnswer { waiting, entry, reply });
+            }
+            return;
+        }
+        let Waiting { request, to, .. } = waiting;
         match tell {
             Tell::Reply(reply) => {
                 if let Some(to) = to {
@@ -890,8 +999,8 @@ impl<R> Core<R> {
     }
 
     /// Tells those who have waited too long: whose command was decided and may be written, that
-    /// the outcome is unknown; whose command was not looked at, that nothing was written; who waits
-    /// for the provider, that the payment is pending.
+    /// the outcome is unknown; whose command was not looked at or wrote nothing, that nothing was
+    /// written; who waits for the provider, that the payment is pending.
     fn lose_patience(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
         let late = |since: Timestamp| now.since(since) >= self.config.append_wait_max;
         let in_flight = self.in_flight.iter_mut().flat_map(|batch| &mut batch.decided);
@@ -902,6 +1011,10 @@ impl<R> Core<R> {
                 let result = Err(Failure::OutcomeUnknown);
                 out.push(Output::Reply { to, entry: None, result });
             }
+        }
+        for waiting in self.unsure.late(|waiting| late(waiting.since)) {
+            let Some(to) = waiting.to else { continue };
+            out.push(Output::Reply { to, entry: None, result: Err(Failure::Unavailable) });
         }
         for (priority, queue) in self.queues.iter_mut().enumerate() {
             // What a provider said is nobody's request, and is decided however late.

@@ -2,7 +2,8 @@
 //!
 //! The deciding thread takes what came in, lets each core that has something to do advance, and
 //! hands the batches of all of them to the writer as one commit. It never waits for the disk. Where
-//! other nodes write the same journal, one more thread looks for what they have written.
+//! other nodes write the same journal, one more thread looks for what they have written, and everything
+//! that is shown is known to be as new as one of its looks ([`Looks`](crate::Looks)).
 
 mod crowd;
 mod follower;
@@ -24,12 +25,13 @@ use domain::{Command, Refusal};
 use store::Journal;
 use tokio::sync::oneshot;
 
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, Stopwatch, uptime_ms};
 use crate::directory::Directory;
 use crate::handle::{Publication, SaleHandle};
 use crate::meters::{Asked, CommandOutcome, Meters};
 use crate::recovery::ReplayError;
 use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant, Watch};
+use follower::Following;
 use inbox::{Inbox, Input};
 use sales::Sales;
 pub(crate) use writer::step_back;
@@ -53,8 +55,6 @@ pub enum StartError {
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Dropped to end the thread that looks for what other nodes have written.
-    follow: Mutex<Option<mpsc::Sender<()>>>,
     epoch: u64,
 }
 
@@ -64,6 +64,8 @@ struct Shared {
     inbox: Inbox,
     clock: Clock,
     directory: ArcSwap<Directory>,
+    /// What is known of other nodes' work, where there may be others.
+    following: Option<Following>,
     /// Why the store cannot be written at present, if it cannot.
     trouble: Mutex<Option<String>>,
     stopped: AtomicBool,
@@ -91,15 +93,22 @@ impl Engine {
         calls: Box<dyn Calls>,
         config: Config,
     ) -> Result<Arc<Self>, StartError> {
+        let began_ms = uptime_ms();
         let (writes, to_write) = mpsc::channel();
         let (snapshots, to_keep) = mpsc::sync_channel(1);
         let recovered = sales::recover(journal.as_ref())?;
         let store_now = Timestamp(journal.now_ms().map_err(ReplayError::Store)?);
         let clock = Clock::start(store_now.max(recovered.alive_at()));
+        let follow = config.follow_every.map(|every| (every, Following::new(began_ms)));
+        let (following, asked) = match follow {
+            Some((every, (following, asked))) => (Some(following), Some((every, asked))),
+            None => (None, None),
+        };
         let shared = Arc::new(Shared {
             inbox: Inbox::default(),
             clock,
             directory: ArcSwap::default(),
+            following,
             trouble: Mutex::new(None),
             stopped: AtomicBool::new(false),
             halted: Mutex::new(BTreeMap::new()),
@@ -108,7 +117,6 @@ impl Engine {
             meters: Meters::default(),
             watch: config.watch.clone(),
         });
-        let follow_every = config.follow_every;
         let sales =
             Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);
         let epoch = journal.epoch().0;
@@ -123,17 +131,59 @@ impl Engine {
             })?,
             spawn("maepyo-engine", move || sales.run())?,
         ];
-        let mut follow = None;
-        if let Some(every) = follow_every {
-            let (until, stopping) = mpsc::channel();
-            follow = Some(until);
+        if let Some((every, asked)) = asked {
             let shared = shared.clone();
             threads.push(spawn("maepyo-follower", move || {
-                follower::follow(journal.as_ref(), &shared, every, &stopping);
+                let following = shared.following.as_ref().expect("there is something to follow");
+                follower::follow(journal.as_ref(), &shared, following, every, &asked);
             })?);
         }
-        let (threads, follow) = (Mutex::new(threads), Mutex::new(follow));
-        Ok(Arc::new(Self { shared, threads, follow, epoch }))
+        Ok(Arc::new(Self { shared, threads: Mutex::new(threads), epoch }))
+    }
+
+    /// Whether other nodes may write the same journal, so that what is shown here may be old.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared.following.is_some()
+    }
+
+    /// Waits until everything that is shown is at least as new as anything was when this was called:
+    /// not at all where nobody else writes. There is no bound, so the caller sets one.
+    pub async fn confirmed(&self) {
+        if let Some(following) = &self.shared.following {
+            following.looks.caught_up_with(following.ask()).await;
+        }
+    }
+
+    /// Waits until the newest publication of a sale is that of batch `as_of` at least, which another
+    /// node has told somebody of. There is no bound, so the caller sets one.
+    pub async fn caught_up(&self, sale: &SaleHandle, as_of: u64) {
+        if let Some(following) = &self.shared.following {
+            following.ask();
+            sale.reaches(as_of).await;
+        }
+    }
+
+    /// Whether what is shown may be told as it is: it was lately the newest that there was.
+    #[must_use]
+    pub fn is_recent(&self) -> bool {
+        let following = self.shared.following.as_ref();
+        following.is_none_or(|following| following.looks.is_recent(uptime_ms()))
+    }
+
+    /// Waits until what is shown has caught up, or a look at the journal has come to nothing. There
+    /// is no bound, so the caller sets one. Then [`Engine::may_be_shown`] says whether it may be told.
+    pub async fn looked(&self) {
+        if let Some(following) = &self.shared.following {
+            following.looks.over(following.ask()).await;
+        }
+    }
+
+    /// Whether what is shown may be told although nothing newer can be had.
+    #[must_use]
+    pub fn may_be_shown(&self) -> bool {
+        let following = self.shared.following.as_ref();
+        following.is_none_or(|following| following.looks.may_be_shown(uptime_ms()))
     }
 
     /// Which history this is; tokens of another one mean nothing.
@@ -301,7 +351,6 @@ impl Engine {
     pub fn stop(&self) {
         self.shared.stopped.store(true, Ordering::Release);
         self.shared.inbox.put(Input::Stop);
-        drop(self.follow.lock().expect("no thread has panicked").take());
         let threads: Vec<_> =
             self.threads.lock().expect("no thread has panicked").drain(..).collect();
         for thread in threads {

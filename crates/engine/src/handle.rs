@@ -85,9 +85,21 @@ impl SaleHandle {
         if publication.as_of >= needed {
             return publication;
         }
+        self.reaches(needed).await;
+        self.publication.load()
+    }
+
+    /// Waits until the newest publication is that of this batch or a later one.
+    pub(crate) async fn reaches(&self, needed: u64) {
         // The sender lives in `self`, so waiting ends only with the publication.
         let _ = self.as_of.subscribe().wait_for(|as_of| *as_of >= needed).await;
-        self.publication.load()
+    }
+
+    /// Whether a token that was signed for what was so after batch `as_of` is of something that this
+    /// node does not know yet.
+    #[must_use]
+    pub fn is_behind(&self, entry: EntryIndex, as_of: u64) -> bool {
+        self.publication.load().as_of < as_of && self.slot(entry).load(Ordering::Acquire) < as_of
     }
 
     /// Shows a newer publication, and wakes those whose read waits for it.

@@ -14,6 +14,7 @@ mod directory;
 mod driver;
 mod handle;
 mod ledger;
+mod looks;
 pub mod meters;
 mod recovery;
 mod seen;
@@ -33,6 +34,7 @@ pub use directory::{Directory, Listed};
 pub use driver::{Engine, StartError};
 pub use handle::{Publication, SaleHandle};
 pub use ledger::LedgerThread;
+pub use looks::Looks;
 pub use recovery::{
     Recovered, ReplayError, Replayed, recover, recover_catalogue, replay, write_snapshot,
 };
@@ -53,7 +55,7 @@ pub struct Config {
     /// A snapshot is written after this many events: rarely enough to cost little, and few enough
     /// to be replayed in well under a second.
     pub snapshot_every: u64,
-    /// How often the journal is asked what other nodes have written, where there are others; `None`
+    /// How often the journal is asked what other nodes have written, where there may be others; `None`
     /// where this process is the only one that writes.
     pub follow_every: Option<Millis>,
     /// Who is told of each commit, if anybody.

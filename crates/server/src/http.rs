@@ -93,6 +93,12 @@ fn named(route: usize) -> (&'static str, Option<&'static str>) {
     (method, found.map(|route| route.path))
 }
 
+/// Whether a route, by its number, reads what other nodes may write: whatever may be unavailable.
+fn reads_state(route: usize) -> bool {
+    let found = ROUTES.get(route).filter(|route| route.method == "get");
+    found.is_some_and(|route| route.codes.contains(&"unavailable"))
+}
+
 macro_rules! routes {
     ($($method:ident $path:literal $module:ident::$handler:ident [$($code:ident)*])+) => {
         const ROUTES: &[Route] = &[$(
@@ -109,23 +115,23 @@ macro_rules! routes {
 
 routes! {
     get    "/performances"                       performances::list_performances
-           [malformed_request performance_not_found]
+           [malformed_request performance_not_found unavailable]
     get    "/performances/{performance_id}"      performances::show_performance
-           [performance_not_found]
+           [performance_not_found unavailable]
     get    "/performances/{performance_id}/plan" performances::show_plan
-           [performance_not_found]
+           [performance_not_found unavailable]
     get    "/performances/{performance_id}/availability" performances::show_availability
-           [performance_not_found]
+           [performance_not_found unavailable]
     get    "/reservations/{date}"                reservations::list_seats
            [malformed_request token_invalid token_expired performance_not_found section_not_found
-            date_ambiguous]
+            date_ambiguous unavailable]
     post   "/queue/token"                        queue::join_line
            [malformed_request idempotency_key_weak token_invalid sale_not_open sale_not_found
             performance_not_found date_ambiguous queue_full sale_closed sold_out body_too_large
             body_too_slow unsupported_media_type performance_required wrong_performance
             idempotency_mismatch rate_limited overloaded unavailable outcome_unknown]
     get    "/queue/status"                       queue::show_place
-           [token_missing token_invalid token_expired]
+           [token_missing token_invalid token_expired unavailable]
     get    "/queue/events"                       events::follow_place
            [token_missing token_invalid token_expired overloaded unavailable]
     delete "/queue/token"                        queue::leave_line
@@ -138,12 +144,12 @@ routes! {
             companion_alone performance_required wrong_performance idempotency_mismatch overloaded
             unavailable outcome_unknown]
     get    "/me/reservations"                    me::list_reservations
-           [token_missing token_invalid token_expired]
+           [token_missing token_invalid token_expired unavailable]
     get    "/me/reservations/{reservation_id}"   me::show_reservation
-           [token_missing token_invalid token_expired reservation_not_found]
+           [token_missing token_invalid token_expired reservation_not_found unavailable]
     get    "/me/reservations/{reservation_id}/tickets" ticket_sheet::show_tickets
            [token_missing token_invalid token_expired reservation_not_found wrong_state
-            payment_in_progress reservation_expired]
+            payment_in_progress reservation_expired unavailable]
     delete "/me/reservations/{reservation_id}"   me::give_back_seats
            [token_missing token_invalid token_expired not_admitted reservation_not_found
             payment_in_progress already_paid reservation_expired place_ended overloaded unavailable
@@ -155,7 +161,7 @@ routes! {
             overloaded
             unavailable outcome_unknown]
     get    "/payments/{payment_id}"              payment::show_payment
-           [token_missing token_invalid token_expired payment_not_found]
+           [token_missing token_invalid token_expired payment_not_found unavailable]
     get    "/openapi.json"                       docs::show_openapi []
     get    "/docs"                               docs::show_docs []
     get    "/docs.css"                           docs::show_docs_style []

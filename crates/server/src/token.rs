@@ -56,6 +56,9 @@ pub(crate) struct QueueClaims<'a> {
     pub(crate) iat: u64,
     /// From when on it has expired, in seconds since 1970.
     pub(crate) exp: u64,
+    /// The batch after which the buyer was told this, where several nodes serve the sale: one that is
+    /// behind it has to catch up first. 0 where one node does.
+    pub(crate) as_of: u64,
 }
 
 /// Whose tickets may be read: what a tickets token says.
@@ -135,6 +138,7 @@ impl Keyring {
             epoch: Decimal(claims.epoch),
             iat: claims.iat,
             exp: claims.exp,
+            as_of: claims.as_of,
         })
     }
 
@@ -165,6 +169,7 @@ impl Keyring {
             epoch,
             iat: payload.iat,
             exp: payload.exp,
+            as_of: payload.as_of,
         };
         judge(claims, payload.iat, payload.exp, QUEUE_TTL_MAX_S, now_s)
     }
@@ -277,6 +282,13 @@ struct QueuePayload<'a> {
     epoch: Decimal,
     iat: u64,
     exp: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    as_of: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The tickets token's payload.

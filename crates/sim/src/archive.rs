@@ -83,6 +83,11 @@ impl Archive {
         self.heartbeat_ms = self.heartbeat_ms.max(Some(at_ms));
     }
 
+    /// The last time that somebody said so; 0 if nobody has.
+    pub(crate) fn heartbeat_ms(&self) -> u64 {
+        self.heartbeat_ms.unwrap_or(0)
+    }
+
     /// The last batch.
     pub(crate) fn head(&self) -> Head {
         self.batches.last().map_or(Head::EMPTY, Batch::head)

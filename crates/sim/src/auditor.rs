@@ -31,7 +31,8 @@
 //! - *keys* (9): a key that brings about something twice. *limits*: limits out of their range.
 //! - *events*: a batch that cannot be read, says nothing, or has a cause that nobody asked for, or that
 //!   had its effect before.
-//! - *gap*: a gap in the clock that was no silence, or was taken out already. *silence*: a silence of
+//! - *gap*: a gap in the clock that was no silence, for somebody wrote in it, or was taken out already.
+//!   *silence*: a silence of
 //!   ten seconds or more that was not taken out before anything else happened.
 //!
 //! What is said and shown:
@@ -44,6 +45,10 @@
 //! - *answered*: a request that is answered twice, or never, or not within twelve seconds by a node
 //!   that lives, 22 when it waits for the provider.
 //! - *own writes*: a poll older than what its buyer was told by that node, or one that waits long.
+//! - *newest*: among several nodes, an answer that wrote nothing, or a poll of a place that is said to
+//!   be none, by a state that was older than what somebody knew when it came; a poll older than its
+//!   token; and one of a state that was not the newest for two seconds before, ten while nothing newer
+//!   could be had.
 //! - *published*: a publication that goes back, differs from the journal, or stays behind it.
 //! - *recovered*, *read*: a start, or a node that catches up, that comes to another state than the
 //!   whole journal does, or to none.
@@ -78,13 +83,10 @@
 //! - What stands in one batch: an answer is made in the middle of its batch, so what was so at any
 //!   time in it, or right before, counts as so; and more than `DUE_MAX` things that are due at once may
 //!   take several batches.
-//! - Among several nodes: a poll of one that shows less than another said; a token that a node does
-//!   not know yet; refusals that are true only of what the node knows; a buyer who hears late of a
-//!   payment that another node settled.
-//! - Among several nodes: a silence of less than fifteen seconds that was not taken out, or one that
-//!   was by a node that slept while others worked: so no node sleeps, or hears nothing of the
-//!   journal, for more than three seconds then. Telling the two apart is work of the journal that
-//!   they share.
+//! - Among several nodes: a poll of one that shows a lower position than another did, within two
+//!   seconds; a buyer who hears late of a payment that another node settled.
+//! - Among several nodes: a silence of less than fifteen seconds that was not taken out; and a clock
+//!   that stands still for more than three seconds with its node, for it is then far behind the others.
 //! - What an operator does to the store's clock while several nodes run, beyond a second.
 //! - A batch that nobody was told of and nobody read, and that a failover lost; that a journal loses
 //!   what it has acknowledged is not tried.
@@ -107,7 +109,7 @@ use domain::Command;
 use domain::event::Event;
 use domain::id::{EntryIndex, PaymentId, PaymentIndex};
 use domain::time::{Millis, Timestamp};
-use engine::{Call, PendingCall, Recovered};
+use engine::{Call, PendingCall, Publication, Recovered};
 use store::Batch;
 use store::codec::{CommandKind, Record, read_records};
 
@@ -115,7 +117,7 @@ use crate::archive::Archive;
 use crate::clock::Moment;
 use crate::counts::Counts;
 use crate::knobs::Knobs;
-use crate::node::RequestId;
+use crate::node::{ReadStage, Reader, RequestId};
 use crate::world::Asked;
 use fold::Reading;
 use history::{History, Page, PayState, Stage, event_word};
@@ -159,6 +161,8 @@ pub(crate) struct Auditor {
     nothing_written: BTreeSet<RequestId>,
     /// Positions that were told, by entry: (batch, whether after it) and position.
     told: BTreeMap<EntryIndex, BTreeMap<(u64, bool), u32>>,
+    /// From when on which batch was known to somebody.
+    knew: Vec<(Moment, u64)>,
     /// The last batch that each node has shown.
     shown: Vec<u64>,
     publications: u64,
@@ -174,6 +178,7 @@ impl Auditor {
             effects: BTreeMap::new(),
             nothing_written: BTreeSet::new(),
             told: BTreeMap::new(),
+            knew: Vec::new(),
             shown: vec![0; knobs.nodes],
             publications: 0,
             counts: Counts::default(),
@@ -185,9 +190,14 @@ impl Auditor {
         counts.merge(&self.counts);
     }
 
-    /// The store was written, by a batch or a heartbeat with this time.
+    /// The store was written, by a batch with this time.
     pub(crate) fn wrote(&mut self, at: Timestamp) {
         self.silence.wrote(at);
+    }
+
+    /// The store was written now, by a heartbeat with this time.
+    pub(crate) fn beat(&mut self, at: Timestamp, now: Moment) {
+        self.silence.beat(at, now);
     }
 
     /// Everything has been sound since then, and is now.
@@ -196,12 +206,63 @@ impl Auditor {
     }
 
     /// Reads the batches that have become known.
-    pub(crate) fn read(&mut self, archive: &Archive, asked: &[Asked]) -> Result<(), Broken> {
+    pub(crate) fn read(
+        &mut self,
+        archive: &Archive,
+        asked: &[Asked],
+        now: Moment,
+    ) -> Result<(), Broken> {
         let known = usize::try_from(self.history.head()).expect("a number of this run");
         for batch in &archive.known()[known..] {
             self.batch(batch, asked).map_err(|Broken { check, what }| {
                 Broken::of(check, format!("batch {}: {what}", batch.number))
             })?;
+        }
+        if self.knew.last().is_none_or(|(_, last)| *last < self.known()) {
+            self.knew.push((now, self.known()));
+        }
+        Ok(())
+    }
+
+    /// The last batch that anybody knows.
+    pub(crate) fn known(&self) -> u64 {
+        self.history.head()
+    }
+
+    /// The last batch that somebody knew before that moment.
+    fn known_before(&self, moment: Moment) -> u64 {
+        let upto = self.knew.partition_point(|(since, _)| *since < moment);
+        upto.checked_sub(1).map_or(0, |last| self.knew[last].1)
+    }
+
+    /// A poll is answered from a publication, of which the reader was told how old it may be.
+    pub(crate) fn reads(
+        &self,
+        reader: &Reader,
+        publication: &Publication,
+        is_known: bool,
+    ) -> Result<(), Broken> {
+        let as_of = publication.as_of;
+        let old = |than: u64, what: &str| {
+            let what = format!("batch {as_of} is read by {reader:?}: {what} batch {than}");
+            Err(Broken::of("newest", what))
+        };
+        if self.shown.len() == 1 {
+            return Ok(());
+        }
+        if as_of < reader.token_as_of {
+            return old(reader.token_as_of, "the token is of");
+        }
+        if !is_known && as_of < reader.known {
+            return old(reader.known, "no such place, and there was");
+        }
+        if let ReadStage::Shown { since, age } | ReadStage::Confirmed { since, age, .. } =
+            reader.stage
+        {
+            let known = self.known_before(Moment(since.0.saturating_sub(age)));
+            if as_of < known {
+                return old(known, "long before there was");
+            }
         }
         Ok(())
     }

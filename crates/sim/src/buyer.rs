@@ -55,6 +55,8 @@ pub(crate) struct Buyer {
     pub(crate) turn: u32,
     /// The node that was spoken to last.
     pub(crate) node: usize,
+    /// The batch after which the token was made that is carried now.
+    pub(crate) token_as_of: u64,
     poll_ms: Millis,
     /// Polls as told and never goes away: such a one must never lose a turn.
     pub(crate) faithful: bool,
@@ -95,6 +97,7 @@ impl Buyer {
             comes_at: Moment(comes_at),
             turn: 0,
             node: random.index(knobs.nodes),
+            token_as_of: 0,
             poll_ms: if faithful { poll_ms } else { poll_ms * random.between(1, 6) },
             faithful,
             brisk: random.chance(700),
@@ -207,7 +210,12 @@ impl Buyer {
                 self.failed = Some(ask.clone());
                 return;
             }
-            Some(Ok(reply)) => &reply.answer,
+            Some(Ok(reply)) => {
+                if reply.answer.is_ok() {
+                    self.token_as_of = reply.as_of.max(self.token_as_of);
+                }
+                &reply.answer
+            }
         };
         match answer {
             Ok(Answer::Place { view, .. }) => {

@@ -2,15 +2,16 @@
 //!
 //! It is what `engine`'s driver is, without threads: a turn takes out everything that came in, hands
 //! it to the core, lets the core advance and does what the core wants done; one operation on the
-//! journal at a time, and a heartbeat every two seconds. What several nodes on one journal need
-//! besides, and the driver does not have, is here: a look at the journal's head now and then.
+//! journal at a time, and a heartbeat every two seconds. Where there are several nodes, each looks at
+//! the journal's head now and then and when its core or a reader asks for it, beside the operations; and
+//! reads wait for looks as those of the server do.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::id::{EntryIndex, PaymentIndex, Place};
 use domain::time::{Millis, Timestamp};
 use engine::core::Core;
-use engine::{CallResult, Request, SaleHandle};
+use engine::{CallResult, Looks, Request, SaleHandle};
 use store::{Append, Appended, Batch, Head};
 
 use crate::clock::{Moment, NodeClock};
@@ -19,6 +20,8 @@ use crate::clock::{Moment, NodeClock};
 pub(crate) const BEAT_EVERY: Millis = 2_000;
 /// How often a node looks whether others have written.
 pub(crate) const LOOK_EVERY: Millis = 400;
+/// How long a read waits for what other nodes have written.
+pub(crate) const READ_WAIT: Millis = 1_000;
 /// How long a heartbeat waits while a silence is owed, before it is thought of again.
 pub(crate) const RETRY_AFTER: Millis = 200;
 /// The longest sleep of the deciding thread.
@@ -33,7 +36,7 @@ pub(crate) enum Input {
     Request { request: Box<Request>, to: RequestId },
     Written { append: Append, answer: Option<Appended> },
     Beaten { at: Timestamp },
-    Head { head: Head },
+    Looked(Looked),
     Batches { batches: Option<Vec<Batch>> },
     CallFinished { payment: PaymentIndex, result: CallResult },
 }
@@ -46,13 +49,39 @@ pub(crate) enum Job {
     CatchUp { after: Head },
 }
 
-/// A buyer whose read waits for a publication.
+/// What a look found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    pub(crate) look: u64,
+    pub(crate) began: Timestamp,
+    pub(crate) began_at: Moment,
+    /// None when it came to nothing: where the journal stood, and the last heartbeat if it was asked for.
+    pub(crate) found: Option<(Head, Option<Timestamp>)>,
+}
+
+/// A buyer whose read waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader {
     pub(crate) buyer: usize,
     pub(crate) turn: u32,
     pub(crate) place: Place,
+    /// The batch after which the token was made.
+    pub(crate) token_as_of: u64,
+    /// The last batch that anybody knew of when it came.
+    pub(crate) known: u64,
     pub(crate) since: Moment,
+    pub(crate) stage: ReadStage,
+}
+
+/// What a read waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadStage {
+    /// That what is shown is not too old; for this look, if one was asked for.
+    Recent(Option<u64>),
+    /// A publication that is new enough, what is shown being so old at most since then.
+    Shown { since: Moment, age: Millis },
+    /// This look, because the place is not known, as old as before.
+    Confirmed { look: u64, since: Moment, age: Millis },
 }
 
 /// A process while it lives.
@@ -72,6 +101,15 @@ pub(crate) struct Process {
     pub(crate) last_at: Timestamp,
     /// The last batch that this process knows.
     pub(crate) tip: Head,
+    /// What is known of the journal's head.
+    pub(crate) looks: Looks,
+    pub(crate) looking: bool,
+    pub(crate) wants_look: bool,
+    pub(crate) wants_heartbeat: bool,
+    /// The least number of the look that the core has asked for.
+    pub(crate) asked_look: Option<u64>,
+    /// Looks that found what is not shown yet.
+    pub(crate) looked: Vec<Looked>,
     /// An append whose answer is awaited.
     pub(crate) append_out: bool,
     /// The newer batches are being read.
@@ -100,6 +138,25 @@ pub(crate) struct Node {
     /// How far its clock is set apart, when it starts.
     pub(crate) apart_ms: Millis,
     pub(crate) drift_ppm: i64,
+}
+
+impl Process {
+    /// Asks for a look, and says the least number that it may have.
+    pub(crate) fn ask_for_look(&mut self) -> u64 {
+        self.wants_look = true;
+        self.looks.next()
+    }
+
+    /// Says with which look that what is shown has caught up.
+    pub(crate) fn catch_up(&mut self) {
+        let shown = self.handle.publication().as_of;
+        let is_shown = |looked: &Looked| looked.found.is_some_and(|(head, _)| head.number <= shown);
+        if let Some(newest) = self.looked.iter().rposition(is_shown) {
+            let Looked { look, began_at, .. } = self.looked[newest];
+            self.looked.drain(..=newest);
+            self.looks.catch_up(look, began_at.0);
+        }
+    }
 }
 
 impl Node {

@@ -32,7 +32,7 @@ use crate::operator::Operator;
 use crate::provider::Provider;
 use crate::random::Random;
 use crate::trial::{Trial, Trouble};
-pub(crate) use asking::Asked;
+pub(crate) use asking::{Asked, Asker};
 use asking::{Message, Told};
 
 /// How long those who are there go on honestly, once the troubles have ended.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use domain::Refusal;
 use domain::id::PaymentIndex;
 use domain::time::Timestamp;
-use store::{Append, Appended, Head, StoreError, StreamId};
+use store::{Append, Appended, StoreError};
 use tokio::sync::oneshot;
 
+use super::follower::Looked;
 use crate::{CallResult, Failure, NewSale, Reply, Request, Warrant};
 
 /// Something for the deciding thread.
@@ -31,8 +32,8 @@ pub(super) enum Input {
     Heartbeat { at: Timestamp },
     /// What the provider says.
     CallFinished { stream: u32, payment: PaymentIndex, result: CallResult },
-    /// Where the streams stand that moved since somebody last looked.
-    Heads(Vec<(StreamId, Head)>),
+    /// Where the streams stand.
+    Looked(Looked),
     /// What stands in a stream behind the last publication.
     Batches { stream: u32, batches: Result<Vec<store::Batch>, StoreError> },
     /// Finish what was accepted.
@@ -99,6 +100,11 @@ impl Inbox {
         } else {
             inputs.append(&mut list.inputs);
         }
+    }
+
+    /// Whether nobody will look at anything more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.list.lock().expect("no thread has panicked").closed
     }
 
     /// Lets nothing more in, and drops what nobody will look at.

@@ -19,10 +19,11 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::crowd::{self, Crowd};
+use super::follower::Looked;
 use super::inbox::Input;
 use super::replies::{Replies, ReplyTo};
 use super::writer::{Job, Snapshot};
-use crate::core::{Core, Output};
+use crate::core::{Core, Look, Output};
 use crate::directory::Directory;
 use crate::handle::SaleHandle;
 use crate::meters::Asked;
@@ -39,6 +40,8 @@ const RETRY_AFTER: Millis = 200;
 const HEARTBEAT_EVERY: Millis = 2_000;
 /// Requests that wake the deciding thread while a commit is on its way.
 const CROWD: usize = 256;
+/// Looks that are not caught up with yet, at most.
+const LOOKED_MAX: usize = 16;
 /// The longest sleep, so that a clock that was slewed is looked at again.
 const SLEEP_MAX: Millis = 1_000;
 
@@ -95,6 +98,8 @@ struct Running {
     default: bool,
     last_at: Timestamp,
     wake_at: Timestamp,
+    /// The least number of the look that the core has asked for.
+    asked_look: Option<u64>,
     /// Adders who wait for the publication of this batch.
     adders: Vec<(u64, Option<AddedTo>)>,
 }
@@ -127,6 +132,8 @@ pub(super) struct Sales {
     catalogue_behind: bool,
     /// Where streams stand of which the catalogue did not tell yet.
     unlisted: BTreeMap<u32, Head>,
+    /// Looks that found what is not shown yet, in their order.
+    looked: VecDeque<Looked>,
     /// What could not be read, to be read again.
     read_again: VecDeque<(Timestamp, Job)>,
     alive_at: Timestamp,
@@ -166,6 +173,7 @@ impl Sales {
             catalogue_seen: 0,
             catalogue_behind: false,
             unlisted: BTreeMap::new(),
+            looked: VecDeque::new(),
             read_again: VecDeque::new(),
             alive_at,
             beat_at: Timestamp(0),
@@ -200,11 +208,12 @@ impl Sales {
             default: listing.default,
             last_at,
             wake_at: Timestamp(0),
+            asked_look: None,
             adders: Vec::new(),
         };
         self.running.insert(listing.stream, running);
         if let Some(head) = self.unlisted.remove(&listing.stream) {
-            self.looked(listing.stream, head, now);
+            self.behind(listing.stream, head, now);
         }
     }
 
@@ -298,11 +307,7 @@ impl Sales {
                     sale.wake_at = now;
                 }
             }
-            Input::Heads(heads) => {
-                for (stream, head) in heads {
-                    self.looked(stream.0, head, now);
-                }
-            }
+            Input::Looked(looked) => self.looked(looked, now),
             Input::Batches { stream, batches: Ok(batches) } if stream == CATALOGUE.0 => {
                 self.catalogue_caught_up(&batches, now);
             }
@@ -351,15 +356,56 @@ impl Sales {
     }
 
     /// A stream was seen to stand there.
-    fn looked(&mut self, stream: u32, head: Head, now: Timestamp) {
+    fn behind(&mut self, stream: u32, head: Head, now: Timestamp) {
         if stream == CATALOGUE.0 {
             self.catalogue_seen = self.catalogue_seen.max(head.number);
             self.follow_catalogue();
         } else if let Some(sale) = self.running.get_mut(&stream) {
-            sale.core.looked(head);
+            sale.core.behind(head);
             sale.wake_at = now;
         } else {
             self.unlisted.insert(stream, head);
+        }
+    }
+
+    /// The journal was looked at.
+    fn looked(&mut self, looked: Looked, now: Timestamp) {
+        for (stream, head) in &looked.heads {
+            if !self.running.contains_key(&stream.0) {
+                self.behind(stream.0, *head, now);
+            }
+        }
+        self.alive_at = self.alive_at.max(looked.heartbeat.unwrap_or_default());
+        let streams: Vec<u32> = self.running.keys().copied().collect();
+        for stream in streams {
+            let sale = self.running.get_mut(&stream).expect("it was just found");
+            let is_asked = sale.asked_look.take_if(|asked| *asked <= looked.look).is_some();
+            let head = looked.head(stream);
+            let Looked { began, heartbeat, .. } = looked;
+            let look = Look { head, began, heartbeat, is_asked };
+            sale.core.looked(&look, now, &mut self.out);
+            if is_asked || heartbeat.is_some() || sale.handle.publication().as_of < head.number {
+                sale.wake_at = now;
+            }
+            self.put_out(stream);
+        }
+        self.looked.push_back(looked);
+        if self.looked.len() > LOOKED_MAX {
+            // The first are the soonest caught up with, and the last are of use to more.
+            self.looked.remove(LOOKED_MAX / 2);
+        }
+    }
+
+    /// Says what was caught up with.
+    fn caught_up_with_looks(&mut self) {
+        let is_shown = |(stream, head): &(StreamId, Head)| match self.running.get(&stream.0) {
+            Some(sale) => sale.handle.publication().as_of >= head.number,
+            None => *stream != CATALOGUE || self.catalogue_head.number >= head.number,
+        };
+        let newest = self.looked.iter().rposition(|looked| looked.heads.iter().all(is_shown));
+        let looked = newest.and_then(|newest| self.looked.drain(..=newest).next_back());
+        if let (Some(looked), Some(following)) = (looked, &self.shared.following) {
+            following.looks.catch_up(looked.look, looked.began_ms);
         }
     }
 
@@ -412,6 +458,7 @@ impl Sales {
             sale.handle.core_stands(&sale.core.state(), now);
         }
         self.replies.tell();
+        self.caught_up_with_looks();
         self.lose_patience(now);
         if let Some((append, _)) = self.catalogue_retry.take_if(|(_, at)| *at <= now) {
             self.appends.push(append);
@@ -486,6 +533,13 @@ impl Sales {
                     }
                 }
                 Output::Call(call) => self.calls.begin(call),
+                Output::Look { heartbeat } => {
+                    let following = self.shared.following.as_ref();
+                    sale.asked_look = following.map(|following| match heartbeat {
+                        true => following.ask_for_heartbeat(),
+                        false => following.ask(),
+                    });
+                }
                 Output::CatchUp { after } => {
                     let _ended = self.writes.send(Job::CatchUp { stream, after });
                 }
@@ -614,7 +668,7 @@ impl Sales {
             Some(Appended::Conflict { head }) => {
                 // Decided again, once it is known what others have written.
                 self.adding_in_flight = None;
-                self.looked(CATALOGUE.0, head, now);
+                self.behind(CATALOGUE.0, head, now);
             }
             None => {
                 // Never guessed: the same batch is sent again until the answer is definite.

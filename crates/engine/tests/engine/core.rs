@@ -4,7 +4,7 @@
 use crate::desk::{Desk, hold, join, pay};
 use domain::command::{Command, PaymentOutcome};
 use domain::event::Event;
-use domain::id::{Nonce, Place, SeatIndex};
+use domain::id::{Nonce, Place, ReservationId, SeatIndex};
 use domain::payment::PaymentState;
 use domain::refusal::Refusal;
 use domain::reservation::{EndReason, ReservationState};
@@ -386,4 +386,116 @@ fn payments_at_the_provider_are_bounded_also_before_they_are_durable() {
     }
     desk.settle();
     assert_eq!(desk.calls.len(), 2);
+}
+
+/// Where other nodes write too, a no is not told before the journal was looked at: one look for all.
+#[test]
+fn a_refusal_of_one_node_of_several_waits_for_a_look_that_began_after_it() {
+    let mut desk = Desk::open_shared(3);
+    let (ann, bob, eve) = (desk.admit(1), desk.admit(2), desk.admit(3));
+    desk.offer(4, hold(ann, 4, &[0]));
+    desk.settle();
+    drop(desk.answer(4));
+    assert!(desk.looks.is_empty(), "what is written needs none");
+    (2..=3).for_each(|caller| desk.poll(caller));
+
+    desk.offer(5, hold(bob, 5, &[0]));
+    desk.advance();
+    assert!(desk.replies.is_empty());
+    // This one comes while the look is under way, which may have begun before.
+    desk.offer(6, hold(eve, 6, &[0]));
+    desk.advance();
+    assert_eq!(desk.looks, [false]);
+    let head = desk.head();
+    desk.looked(head, None);
+    assert_eq!(desk.refusal(5), Refusal::SeatTaken { taken: vec![SeatIndex(0)] });
+    assert!(desk.replies.is_empty(), "the other one waits for the next look");
+    desk.advance().looked(head, None);
+    assert!(matches!(desk.refusal(6), Refusal::SeatTaken { .. }));
+
+    // Behind a hold of the same batch none is needed: it was the newest when it was written.
+    desk.offer(7, hold(bob, 7, &[1]));
+    desk.offer(8, hold(eve, 8, &[1]));
+    desk.settle();
+    drop(desk.answer(7));
+    assert!(matches!(desk.refusal(8), Refusal::SeatTaken { .. }));
+    assert!(desk.looks.is_empty());
+
+    // Nor before one: what is refused was so until that came in.
+    desk.offer(9, hold(eve, 9, &[1]));
+    desk.advance();
+    desk.offer(10, hold(eve, 10, &[2]));
+    desk.settle();
+    assert!(matches!(desk.refusal(9), Refusal::SeatTaken { .. }));
+    drop(desk.answer(10));
+}
+
+/// Another node knows better, so it is asked again there.
+#[test]
+fn a_refusal_that_is_no_longer_true_is_not_told() {
+    let mut desk = Desk::open_shared(2);
+    let (ann, bob) = (desk.admit(1), desk.admit(2));
+    desk.offer(3, hold(ann, 3, &[0]));
+    desk.settle();
+    drop(desk.answer(3));
+    desk.poll(2);
+    let mut other = desk.fork();
+    other.offer(4, Command::GiveBack { place: ann, reservation: ReservationId(3) });
+    other.settle();
+
+    desk.offer(5, hold(bob, 5, &[0]));
+    desk.offer(6, hold(bob, 6, &[99]));
+    desk.advance();
+    let (head, newer) = (other.head(), other.newer_than(&desk));
+    desk.looked(head, None);
+    assert!(desk.replies.is_empty());
+    desk.advance().caught_up(&newer);
+    desk.settle();
+    assert!(matches!(desk.answer(5), Answer::Reservation { .. }));
+    assert_eq!(desk.refusal(6).code(), "reservation_exists");
+    assert!(desk.looks.is_empty(), "it is as new as that look already");
+}
+
+#[test]
+fn a_refusal_that_cannot_be_confirmed_is_none() {
+    let mut desk = Desk::open_shared(2);
+    let (ann, bob) = (desk.admit(1), desk.admit(2));
+    desk.offer(3, hold(ann, 3, &[0]));
+    desk.settle();
+    drop(desk.answer(3));
+    desk.offer(4, hold(bob, 4, &[0]));
+    desk.advance();
+    desk.pass(10_250);
+    desk.advance();
+    assert_eq!(desk.failure(4), Failure::Unavailable);
+}
+
+/// The others were at work all the while: the clocks did not stand still.
+#[test]
+fn a_node_that_was_cut_off_journals_no_silence_while_others_wrote() {
+    let mut desk = Desk::open_shared(1);
+    let ann = desk.admit(1);
+    desk.poll(1);
+    for (others_wrote, expected) in [(true, 0), (false, 12_000)] {
+        desk.now += 12_000;
+        desk.offer(2, hold(ann, 2, &[99]));
+        desk.advance();
+        assert!(desk.appends.is_empty() && desk.owes_silence());
+        let ago = if others_wrote { 1_000 } else { 12_000 };
+        let (head, heartbeat) = (desk.head(), desk.now - ago);
+        desk.looked(head, Some(heartbeat)).advance();
+        let gaps = desk.appends.iter().flat_map(|append| {
+            let records = read_records(&append.batch.body).unwrap();
+            records.into_iter().flat_map(|record| record.events).filter_map(|event| {
+                if let Event::Resumed { gap, .. } = event { Some(gap) } else { None }
+            })
+        });
+        assert_eq!(gaps.sum::<u64>(), expected);
+        desk.settle();
+        if others_wrote {
+            desk.looked(head, None);
+        }
+        assert_eq!(desk.refusal(2).code(), "seat_not_found");
+        desk.pass(2_000);
+    }
 }

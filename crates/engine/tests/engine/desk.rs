@@ -14,7 +14,7 @@ use domain::money::{Currency, Money};
 use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use engine::core::{Core, Output};
+use engine::core::{Core, Look, Output};
 use engine::meters::CoreState;
 use engine::{
     Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) replies: BTreeMap<u64, Result<Reply, Failure>>,
     pub(crate) appends: Vec<Append>,
     pub(crate) calls: Vec<PendingCall>,
+    /// Looks at the journal that were asked for and not answered.
+    pub(crate) looks: Vec<bool>,
     publication: Option<Publication>,
     entries: BTreeMap<u64, EntryIndex>,
     limits: Limits,
@@ -103,6 +105,16 @@ pub(crate) fn schedule(active_limit: u32) -> Schedule {
 impl Desk {
     /// A sale of ten seats that has just opened.
     pub(crate) fn open(active_limit: u32) -> Self {
+        Self::open_as(active_limit, Config { node: 1, ..Config::default() })
+    }
+
+    /// The same, where other nodes write too.
+    pub(crate) fn open_shared(active_limit: u32) -> Self {
+        let config = Config { node: 1, follow_every: Some(50), ..Config::default() };
+        Self::open_as(active_limit, config)
+    }
+
+    fn open_as(active_limit: u32, config: Config) -> Self {
         let recovered = Recovered {
             sale: domain::Sale::default(),
             head: Head::EMPTY,
@@ -111,12 +123,13 @@ impl Desk {
         };
         let schedule = schedule(active_limit);
         let mut desk = Self {
-            core: core(recovered, 1),
+            core: core(recovered, config),
             now: START,
             history: Vec::new(),
             replies: BTreeMap::new(),
             appends: Vec::new(),
             calls: Vec::new(),
+            looks: Vec::new(),
             publication: None,
             entries: BTreeMap::new(),
             limits: schedule.limits,
@@ -142,12 +155,13 @@ impl Desk {
             events_since_snapshot: 0,
         };
         Self {
-            core: core(recovered, 2),
+            core: core(recovered, Config { node: 2, ..Config::default() }),
             now: self.now,
             history: self.history.clone(),
             replies: BTreeMap::new(),
             appends: Vec::new(),
             calls: Vec::new(),
+            looks: Vec::new(),
             publication: None,
             entries: self.entries.clone(),
             limits: self.limits,
@@ -197,6 +211,35 @@ impl Desk {
         self.core.conflict(&mut out);
         let [Output::CatchUp { after }] = out[..] else { panic!("{out:?}") };
         assert_eq!(after, self.history.last().unwrap().head());
+        self.history.extend_from_slice(newer);
+        let mut out = Vec::new();
+        self.core.caught_up(newer, Timestamp(self.now), &mut out).unwrap();
+        self.keep(out);
+    }
+
+    /// What the core asked for: the journal stands there, and somebody wrote a heartbeat then.
+    pub(crate) fn looked(&mut self, head: Head, heartbeat: Option<u64>) -> &mut Self {
+        assert_eq!(self.looks.pop(), Some(heartbeat.is_some()), "as it was asked for");
+        let (began, heartbeat) = (Timestamp(self.now), heartbeat.map(Timestamp));
+        let mut out = Vec::new();
+        let look = Look { head, began, heartbeat, is_asked: true };
+        self.core.looked(&look, Timestamp(self.now), &mut out);
+        self.keep(out);
+        self
+    }
+
+    /// The last batch that is known here.
+    pub(crate) fn head(&self) -> Head {
+        self.history.last().map_or(Head::EMPTY, Batch::head)
+    }
+
+    /// The batches behind the ones that this desk knows.
+    pub(crate) fn newer_than(&self, other: &Self) -> Vec<Batch> {
+        self.history[other.history.len()..].to_vec()
+    }
+
+    /// What the core asked to read.
+    pub(crate) fn caught_up(&mut self, newer: &[Batch]) {
         self.history.extend_from_slice(newer);
         let mut out = Vec::new();
         self.core.caught_up(newer, Timestamp(self.now), &mut out).unwrap();
@@ -325,13 +368,13 @@ impl Desk {
                     self.publication = Some(publication);
                 }
                 Output::Call(call) => self.calls.push(call),
+                Output::Look { heartbeat } => self.looks.push(heartbeat),
                 Output::CatchUp { .. } | Output::Snapshot { .. } => {}
             }
         }
     }
 }
 
-fn core(recovered: Recovered, node: u64) -> Core<u64> {
-    let config = Arc::new(Config { node, ..Config::default() });
-    Core::new(StreamId(1), recovered, config, Timestamp(START), Timestamp(START))
+fn core(recovered: Recovered, config: Config) -> Core<u64> {
+    Core::new(StreamId(1), recovered, Arc::new(config), Timestamp(START), Timestamp(START))
 }

@@ -27,6 +27,7 @@ use tracing::Level;
 
 use super::answer::{NO_STORE, REQUEST_ID, ascii};
 use super::joins::ClientAddress;
+use super::pass::{confirmed, recent};
 use super::problem::{Flaw, Problem};
 use super::{House, document};
 use crate::app::App;
@@ -198,8 +199,14 @@ async fn answer<Arguments>(
     let came_at = house.app.engine.at(watch);
     let begun = tracer.as_ref().and_then(|tracer| tracer.begin(&parts.headers));
 
+    let is_shared = house.app.engine.is_shared();
     let ask = Ask { house, parts, language, id, came_at };
-    let (mut response, code) = match handler.handle(ask, body).await {
+    let result = if is_shared && super::reads_state(route) {
+        Box::pin(read_surely(handler, ask)).await
+    } else {
+        handler.handle(ask, body).await
+    };
+    let (mut response, code) = match result {
         Ok(response) => (response, None),
         Err(problem) => {
             let code = problem.code();
@@ -234,6 +241,24 @@ async fn answer<Arguments>(
         tracer.answered(begun, super::named(route), response.status(), code, request_id);
     }
     response
+}
+
+/// Reads, where other nodes write what is read: what is shown must not be too old, and a no is told
+/// only of what was the newest after the request came.
+async fn read_surely<Arguments>(
+    handler: impl Handle<Arguments>,
+    ask: Ask,
+) -> Result<Response, Problem> {
+    recent(ask.app()).await?;
+    let (house, parts) = (Arc::clone(&ask.house), ask.parts.clone());
+    let Ask { language, id, came_at, .. } = ask;
+    match handler.clone().handle(ask, Body::empty()).await {
+        Err(problem) if problem.rests_on_state() => {
+            confirmed(&house.app).await?;
+            handler.handle(Ask { house, parts, language, id, came_at }, Body::empty()).await
+        }
+        result => result,
+    }
 }
 
 /// The one part of the path that the route leaves open.

@@ -74,7 +74,7 @@ pub(super) struct TokenBody<'a> {
     server_time: Utc,
 }
 
-/// This node ends: the data of the event `move`.
+/// This node ends or is cut off: the data of the event `move`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MoveEvent)]
 pub(super) struct MoveBody {
@@ -93,7 +93,7 @@ pub(super) struct MoveBody {
 /// its life left. For those whose turn it is or who hold seats: `seats`, once a second at most, which
 /// seats of the sale's performances were taken and which became free (`SeatsEvent`), or that
 /// everything is to be loaded anew (`SeatsResetEvent`). Load the availability after the first event,
-/// then apply what is newer than it. `move` (`MoveEvent`) when this node ends.
+/// then apply what is newer than it. `move` (`MoveEvent`) when this node ends or is cut off.
 ///
 /// Each `id` is the `as_of` of its event. Something is written every 15 seconds at least, a comment
 /// where there is nothing to say. A buyer whose stream can be written to is there, without asking: a
@@ -113,7 +113,7 @@ pub(super) struct MoveBody {
 pub(super) async fn follow_place(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
     let (pass, look) = pass.for_reading(&ask).await?;
     let room = ask.app().streams.room()?;
-    let fresh = pass.fresh(&ask);
+    let fresh = pass.fresh(&ask, &look);
     let stream = PlaceStream::begin(&ask, &pass, &look, fresh.as_ref(), room);
     let heard = Heard(Arc::clone(&stream.follower));
     let mut response = answer::of(StatusCode::OK, EVENT_STREAM, NO_STORE, Body::new(stream));
@@ -263,7 +263,8 @@ impl PlaceStream {
 
     fn write_token(&mut self, text: &mut Vec<u8>, as_of: u64, now: Timestamp) {
         let sale = self.of_sale.sale.id();
-        let fresh = FreshToken::sign(&self.house.app, now, sale, self.follower.place());
+        let place = self.follower.place();
+        let fresh = FreshToken::sign(&self.house.app, now, sale, place, as_of);
         self.expires_at = fresh.expires_at;
         self.write(
             text,

@@ -63,7 +63,7 @@ pub(super) async fn list_reservations(ask: Ask, pass: LatePass) -> Result<Respon
         as_of: look.publication.as_of,
     };
     let response = answer::private(StatusCode::OK, &body);
-    Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
+    Ok(response.with_fresh(pass.fresh(&ask, &look).as_ref()))
 }
 
 /// One of the buyer's reservations; also with its tickets token.
@@ -111,7 +111,7 @@ pub(super) async fn read_own(
             let pass = pass.with_reservation(ask.app()).await?;
             let look = pass.look(ask.app()).await?;
             let response = tell(&look.publication, pass.place.entry)?;
-            Ok(response.with_fresh(pass.fresh(ask).as_ref()))
+            Ok(response.with_fresh(pass.fresh(ask, &look).as_ref()))
         }
         Reader::Holder { sale, entry, reservation } if reservation == id => {
             let publication = newest(&sale, entry).await?;
@@ -141,7 +141,7 @@ pub(super) async fn give_back_seats(
     let command = Command::GiveBack { place: pass.place, reservation: ReservationId(id) };
     let (as_of, answer) = ask.submit(&pass.sale, command).await?;
     let Answer::Reservation { place, .. } = answer else { unreachable!("of a reservation") };
-    let fresh = pass.fresh(&ask);
+    let fresh = pass.fresh_after(&ask, as_of);
     let publication = pass.sale.publication();
     let shown = Shown {
         sale: &pass.sale,

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use axum::body::Body;
-use domain::Refusal;
 use domain::id::{EntryIndex, Nonce, Place, ReservationId, SaleId};
 use domain::reservation::ReservationState;
 use domain::sale::{PlaceView, Status};
 use domain::time::Timestamp;
+use domain::{Refusal, Sale};
 use engine::{Failure, Publication, SaleHandle};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -37,6 +37,8 @@ pub(super) struct QueuePass {
     pub(super) place: Place,
     /// When the token expires, in seconds since 1970.
     exp: u64,
+    /// The batch after which the buyer was told what the token is of.
+    as_of: u64,
     /// The header that the token came in.
     header: HeaderValue,
 }
@@ -79,8 +81,56 @@ pub(super) struct Look {
 }
 
 /// How long a buyer's read waits for what the buyer was told to be published: usually 20 ms at the
-/// most, but for ever while the store hangs just then.
+/// most, but for ever while the store hangs just then. As long it waits for what other nodes have
+/// written, where there are others.
 const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits for a state to come, for so long.
+///
+/// # Errors
+/// `unavailable` when it does not come in time.
+async fn in_time<T>(state: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(READ_WAIT, state).await.map_err(|_| Failure::Unavailable)
+}
+
+/// Makes sure that what is shown was lately the newest there was. A node that was asleep looks at the
+/// journal first, and one that cannot goes on for a while with what it has.
+///
+/// # Errors
+/// `unavailable` when what is shown is too old.
+pub(super) async fn recent(app: &App) -> Result<(), Failure> {
+    if app.engine.is_recent() {
+        return Ok(());
+    }
+    let _late = in_time(app.engine.looked()).await;
+    if app.engine.may_be_shown() { Ok(()) } else { Err(Failure::Unavailable) }
+}
+
+/// Waits until what is shown is as new as anything was when this was called.
+///
+/// # Errors
+/// `unavailable` when that does not come in time.
+pub(super) async fn confirmed(app: &App) -> Result<(), Failure> {
+    in_time(app.engine.confirmed()).await
+}
+
+/// What `read` finds in what is shown. A no only of what was the newest after this was called, for
+/// another node may have written what this one does not know yet.
+///
+/// # Errors
+/// What `read` says, and `unavailable` when nothing newer comes in time.
+pub(super) async fn surely<T>(
+    app: &App,
+    read: impl Fn() -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    match read() {
+        Err(problem) if app.engine.is_shared() && problem.rests_on_state() => {
+            confirmed(app).await?;
+            read().map_err(Problem::for_sure)
+        }
+        found => found,
+    }
+}
 
 /// The newest state, at least as new as what this buyer was told last.
 ///
@@ -90,8 +140,7 @@ pub(super) async fn newest(
     sale: &SaleHandle,
     entry: EntryIndex,
 ) -> Result<Guard<Arc<Publication>>, Failure> {
-    let read = tokio::time::timeout(READ_WAIT, sale.read(entry));
-    read.await.map_err(|_| Failure::Unavailable)
+    in_time(sale.read(entry)).await
 }
 
 impl QueuePass {
@@ -101,11 +150,22 @@ impl QueuePass {
     /// # Errors
     /// `token_invalid` when there is no such place.
     pub(super) async fn look(&self, app: &App) -> Result<Look, Problem> {
-        let publication = newest(&self.sale, self.place.entry).await?;
+        let look = match self.find(newest(&self.sale, self.place.entry).await?) {
+            Some(look) => look,
+            None => {
+                let again = || self.find(self.sale.publication());
+                surely(app, || again().ok_or_else(|| Refusal::UnknownPlace.into())).await?
+            }
+        };
+        app.engine.saw(&self.sale, &look.publication, &look.view);
+        Ok(look)
+    }
+
+    /// This place in a state of the sale.
+    fn find(&self, publication: Guard<Arc<Publication>>) -> Option<Look> {
         let view = publication.sale.place(self.place.entry);
-        let view = view.filter(|view| view.place == self.place).ok_or(Refusal::UnknownPlace)?;
-        app.engine.saw(&self.sale, &publication, &view);
-        Ok(Look { publication, view })
+        let view = view.filter(|view| view.place == self.place)?;
+        Some(Look { publication, view })
     }
 
     /// The newest state at once, for a command of the buyer's that is decided by a newer one. The
@@ -114,15 +174,37 @@ impl QueuePass {
         self.sale.publication()
     }
 
-    /// A fresh token for the same place, when less than half of this one's life is left.
-    pub(super) fn fresh(&self, ask: &Ask) -> Option<FreshToken> {
+    /// A fresh token for the same place after a read, when less than half of this one's life is left;
+    /// and where other nodes have to know that the turn has come, or what became of it.
+    pub(super) fn fresh(&self, ask: &Ask, look: &Look) -> Option<FreshToken> {
+        let as_of = look.publication.as_of;
+        match look.view.status {
+            Status::Waiting { .. } | Status::Ended { .. } => self.fresh_at_half(ask, as_of),
+            Status::Admitted { .. }
+            | Status::Holding { .. }
+            | Status::Paying { .. }
+            | Status::Done { .. } => self.fresh_after(ask, as_of),
+        }
+    }
+
+    /// A fresh token for the same place after what was done in batch `as_of`: the same, and wherever
+    /// other nodes have to know of it.
+    pub(super) fn fresh_after(&self, ask: &Ask, as_of: u64) -> Option<FreshToken> {
+        match ask.app().engine.is_shared() && self.as_of < as_of {
+            true => Some(self.renewed(ask, as_of)),
+            false => self.fresh_at_half(ask, as_of),
+        }
+    }
+
+    fn fresh_at_half(&self, ask: &Ask, as_of: u64) -> Option<FreshToken> {
         let left_s = self.exp.saturating_sub(ask.came_at.0 / 1000);
-        (left_s < ask.app().token_ttl_s / 2).then(|| self.renewed(ask))
+        (left_s < ask.app().token_ttl_s / 2).then(|| self.renewed(ask, as_of))
     }
 
     /// A fresh token for the same place.
-    pub(super) fn renewed(&self, ask: &Ask) -> FreshToken {
-        FreshToken::sign(ask.app(), ask.now(), self.sale.id(), self.place)
+    pub(super) fn renewed(&self, ask: &Ask, as_of: u64) -> FreshToken {
+        let as_of = as_of.max(self.as_of);
+        FreshToken::sign(ask.app(), ask.now(), self.sale.id(), self.place, as_of)
     }
 
     /// The token as it came.
@@ -137,8 +219,8 @@ impl QueuePass {
 }
 
 impl FreshToken {
-    /// Signs a token for a place.
-    pub(super) fn sign(app: &App, now: Timestamp, sale: &SaleId, place: Place) -> Self {
+    /// Signs a token for a place, of which was told what was so after batch `as_of`.
+    pub(super) fn sign(app: &App, now: Timestamp, sale: &SaleId, place: Place, as_of: u64) -> Self {
         let iat = now.0 / 1000;
         let exp = iat + app.token_ttl_s;
         let text = app.keyring.sign_queue(&QueueClaims {
@@ -148,6 +230,7 @@ impl FreshToken {
             epoch: app.epoch,
             iat,
             exp,
+            as_of: if app.engine.is_shared() { as_of } else { 0 },
         });
         Self { text, expires_at: Utc::from_seconds(exp) }
     }
@@ -168,8 +251,13 @@ impl LatePass {
         if !self.expired {
             return Ok(self.pass);
         }
-        let look = self.pass.look(app).await?;
-        if look.has_live_reservation() { Ok(self.pass) } else { Err(Edge::TokenExpired.into()) }
+        drop(self.pass.look(app).await?);
+        let lives = || match has_live_reservation(&self.pass.glance().sale, self.pass.place.entry) {
+            true => Ok(()),
+            false => Err(Edge::TokenExpired.into()),
+        };
+        surely(app, lives).await?;
+        Ok(self.pass)
     }
 
     /// The pass for reading where the place stands: once it is over, that can be read for a day.
@@ -191,18 +279,18 @@ impl Look {
     pub(super) fn is_over(&self) -> bool {
         is_over(&self.view)
     }
+}
 
-    fn has_live_reservation(&self) -> bool {
-        let sale = &self.publication.sale;
-        let visit = sale.visit_of_entry(self.view.place.entry);
-        let newest = visit.and_then(|visit| sale.reservations_of(visit).next());
-        newest.is_some_and(|(_, reservation)| match reservation.state {
-            ReservationState::Held(_)
-            | ReservationState::Paying(_)
-            | ReservationState::Confirmed => true,
-            ReservationState::Released(..) => false,
-        })
-    }
+/// Whether an entry has a reservation that is held, being paid or paid.
+fn has_live_reservation(sale: &Sale, entry: EntryIndex) -> bool {
+    let visit = sale.visit_of_entry(entry);
+    let newest = visit.and_then(|visit| sale.reservations_of(visit).next());
+    newest.is_some_and(|(_, reservation)| match reservation.state {
+        ReservationState::Held(_) | ReservationState::Paying(_) | ReservationState::Confirmed => {
+            true
+        }
+        ReservationState::Released(..) => false,
+    })
 }
 
 /// Whether a place is over, with a ticket or without: nothing more happens to it.
@@ -217,22 +305,42 @@ pub(super) fn is_over(view: &PlaceView) -> bool {
 }
 
 impl FromAsk for Option<LatePass> {
-    /// None when no token was sent; a bad one is never passed over.
+    /// None when no token was sent; a bad one is never passed over. Where the token is of something
+    /// that this node does not know yet, it catches up first.
     async fn from_ask(ask: &mut Ask, _: &mut Body) -> Result<Self, Problem> {
-        let Some((header, token)) = credentials(&ask.headers)? else { return Ok(None) };
         let app = ask.app();
-        let mut payload = Payload::default();
-        let verified = app
-            .keyring
-            .verify_queue(token, ask.came_at.0 / 1000, app.epoch, &mut payload)
-            .map_err(|_| Refusal::UnknownPlace)?;
-        let expired = matches!(verified, Verified::Expired(_));
-        let claims = verified.live_or_expired();
-        let sale = find_sale(app, &claims.sale)?;
-        let place = Place { entry: EntryIndex(claims.entry), nonce: Nonce(claims.nonce) };
-        let pass = QueuePass { sale, place, exp: claims.exp, header: header.clone() };
-        Ok(Some(LatePass { pass, expired }))
+        let pass = match read_pass(ask) {
+            Err(problem) if app.engine.is_shared() && problem.rests_on_state() => {
+                // Its sale may have been added by another node.
+                confirmed(app).await?;
+                read_pass(ask).map_err(Problem::for_sure)?
+            }
+            pass => pass?,
+        };
+        if app.engine.is_shared()
+            && let Some(LatePass { pass, .. }) = &pass
+            && pass.sale.is_behind(pass.place.entry, pass.as_of)
+        {
+            in_time(app.engine.caught_up(&pass.sale, pass.as_of)).await?;
+        }
+        Ok(pass)
     }
+}
+
+fn read_pass(ask: &Ask) -> Result<Option<LatePass>, Problem> {
+    let Some((header, token)) = credentials(&ask.headers)? else { return Ok(None) };
+    let app = ask.app();
+    let mut payload = Payload::default();
+    let verified = app
+        .keyring
+        .verify_queue(token, ask.came_at.0 / 1000, app.epoch, &mut payload)
+        .map_err(|_| Problem::from(Refusal::UnknownPlace).for_sure())?;
+    let expired = matches!(verified, Verified::Expired(_));
+    let QueueClaims { sale, entry, nonce, exp, as_of, .. } = verified.live_or_expired();
+    let sale = find_sale(app, &sale)?;
+    let place = Place { entry: EntryIndex(entry), nonce: Nonce(nonce) };
+    let pass = QueuePass { sale, place, exp, as_of, header: header.clone() };
+    Ok(Some(LatePass { pass, expired }))
 }
 
 impl FromAsk for LatePass {
@@ -290,10 +398,11 @@ fn credentials(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &str)>, Prob
         (None, _) => Ok(None),
         (Some(header), None) if header.is_empty() => Ok(None),
         (Some(header), None) => {
-            let token = bearer(header).ok_or_else(|| Problem::from(Refusal::UnknownPlace))?;
+            let token =
+                bearer(header).ok_or_else(|| Problem::from(Refusal::UnknownPlace).for_sure())?;
             Ok(Some((header, token)))
         }
-        (Some(_), Some(_)) => Err(Refusal::UnknownPlace.into()),
+        (Some(_), Some(_)) => Err(Problem::from(Refusal::UnknownPlace).for_sure()),
     }
 }
 

@@ -163,7 +163,7 @@ pub(super) async fn pay_reservation(
     let booking = Booking::of(desk.hall(), &view);
     let payment = view.payment.as_ref().expect("a payment was begun or found");
     let settled = Settled { sale: &pass.sale, entry: pass.place.entry, booking, payment, as_of };
-    Ok(settled.answer(&ask)?.with_fresh(pass.fresh(&ask).as_ref()))
+    Ok(settled.answer(&ask)?.with_fresh(pass.fresh_after(&ask, as_of).as_ref()))
 }
 
 impl PayBody {
@@ -313,7 +313,7 @@ pub(super) async fn show_payment(
     let as_of = look.publication.as_of;
     let settled = Settled { sale: &pass.sale, entry: pass.place.entry, booking, payment, as_of };
     let response = answer::private(StatusCode::OK, &settled.body(&ask));
-    Ok(response.with_fresh(pass.fresh(&ask).as_ref()))
+    Ok(response.with_fresh(pass.fresh(&ask, &look).as_ref()))
 }
 
 #[cfg(test)]

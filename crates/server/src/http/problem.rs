@@ -35,6 +35,8 @@ pub(crate) struct Problem(Box<Told>);
 struct Told {
     cause: Cause,
     fields: Fields,
+    /// Whether no newer state would say otherwise.
+    is_sure: bool,
 }
 
 /// Why something is not given.
@@ -220,6 +222,27 @@ impl Problem {
         }
     }
 
+    /// As something that no newer state would say otherwise.
+    pub(super) fn for_sure(mut self) -> Self {
+        self.0.is_sure = true;
+        self
+    }
+
+    /// Whether a newer state may say otherwise.
+    pub(super) fn rests_on_state(&self) -> bool {
+        let rests = match &self.0.cause {
+            Cause::Refusal(_)
+            | Cause::Edge(
+                Edge::TokenExpired
+                | Edge::PerformanceNotFound
+                | Edge::SectionNotFound
+                | Edge::DateAmbiguous,
+            ) => true,
+            Cause::Failure(_) | Cause::Edge(_) => false,
+        };
+        rests && !self.0.is_sure
+    }
+
     /// What is wrong, as a sentence.
     pub(crate) fn sentence(&self, language: Language) -> String {
         self.0.cause.row(&self.0.fields, language).detail
@@ -258,7 +281,7 @@ impl Problem {
         language: Language,
         request_id: ShortId,
     ) -> (StatusCode, HeaderMap, Vec<u8>) {
-        let Told { cause, fields } = *self.0;
+        let Told { cause, fields, .. } = *self.0;
         let row = cause.row(&fields, language);
         let body = to_json(&ProblemBody {
             kind: format!("/docs#{}", cause.code()),
@@ -314,7 +337,7 @@ fn seat_name(hall: &Hall, index: SeatIndex) -> String {
 impl From<Cause> for Problem {
     fn from(cause: Cause) -> Self {
         let fields = Fields::of(&cause);
-        Self(Box::new(Told { cause, fields }))
+        Self(Box::new(Told { cause, fields, is_sure: false }))
     }
 }
 

@@ -19,7 +19,7 @@ use super::body::JsonBody;
 use super::choice::Named;
 use super::endpoint::Ask;
 use super::idempotency::JoinKey;
-use super::pass::{FreshToken, LatePass, QueuePass};
+use super::pass::{FreshToken, LatePass, QueuePass, surely};
 use super::poll::Waiting;
 use super::problem::Problem;
 use super::time::Utc;
@@ -221,9 +221,10 @@ pub(super) async fn join_line(
     body: Option<JsonBody>,
 ) -> Result<Response, Problem> {
     let wish: JoinBody = body.as_ref().map(JsonBody::read).transpose()?.unwrap_or_default();
-    let directory = ask.app().engine.directory();
     let pass = pass.map(LatePass::whatever_its_age);
-    let sale = wish.named().sale(&directory, pass.as_ref().map(|pass| &pass.sale))?;
+    let own = pass.as_ref().map(|pass| &pass.sale);
+    let engine = &ask.app().engine;
+    let sale = surely(ask.app(), || wish.named().sale(&engine.directory(), own)).await?;
     if let Some(pass) = pass.filter(|pass| pass.sale.id() == sale.id())
         && let Some(found) = living_place(&ask, &pass).await?
     {
@@ -231,7 +232,7 @@ pub(super) async fn join_line(
     }
 
     ask.house().joins.count(ask.from(), ask.came_at)?;
-    is_of_no_other_sale(&directory, sale.id(), key.0)?;
+    is_of_no_other_sale(&engine.directory(), sale.id(), key.0)?;
     join_anew(&ask, &sale, key).await
 }
 
@@ -240,7 +241,7 @@ async fn join_anew(ask: &Ask, sale: &SaleHandle, key: JoinKey) -> Result<Respons
     let command = Command::Join { nonce: Nonce(Ids.nonce()), keys };
     let (as_of, answer) = ask.submit(sale, command).await?;
     let Answer::Place { view, created } = answer else { unreachable!("a join leads to a place") };
-    let fresh = FreshToken::sign(ask.app(), ask.now(), sale.id(), view.place);
+    let fresh = FreshToken::sign(ask.app(), ask.now(), sale.id(), view.place, as_of);
     let publication = sale.publication();
     let shown = Shown {
         sale,
@@ -274,7 +275,7 @@ async fn living_place(ask: &Ask, pass: &QueuePass) -> Result<Option<Response>, P
     if look.is_over() {
         return Ok(None);
     }
-    let fresh = pass.renewed(ask);
+    let fresh = pass.renewed(ask, look.publication.as_of);
     let shown = Shown {
         sale: &pass.sale,
         publication: &look.publication,
@@ -317,7 +318,7 @@ fn is_of_no_other_sale(
 )]
 pub(super) async fn show_place(ask: Ask, pass: LatePass) -> Result<Response, Problem> {
     let (pass, look) = pass.for_reading(&ask).await?;
-    let fresh = pass.fresh(&ask);
+    let fresh = pass.fresh(&ask, &look);
     let shown = Shown {
         sale: &pass.sale,
         publication: &look.publication,

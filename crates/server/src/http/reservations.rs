@@ -25,7 +25,7 @@ use super::choice::{Named, parse_date};
 use super::desk::Desk;
 use super::endpoint::{Ask, QueryString, Segment};
 use super::idempotency::RequestKey;
-use super::pass::QueuePass;
+use super::pass::{QueuePass, surely};
 use super::problem::{Edge, Flaw, Problem, SeatPrice};
 use super::reservation::{Booking, ReservationBody};
 use super::seat_list::SeatItem;
@@ -175,8 +175,8 @@ pub(super) async fn list_seats(
         Some(pass) => Some(pass.look(ask.app()).await?),
         None => None,
     };
+    let fresh = pass.as_ref().zip(look.as_ref()).and_then(|(pass, look)| pass.fresh(&ask, look));
     let look = look.filter(|_| own.is_some_and(|own| own.id() == listed.sale.id()));
-    let fresh = pass.as_ref().and_then(|pass| pass.fresh(&ask));
     let publication = match &look {
         Some(look) => Arc::clone(&look.publication),
         None => Arc::clone(&listed.sale.publication()),
@@ -290,17 +290,18 @@ pub(super) async fn hold_seats(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let wish: HoldBody = body.read()?;
-    // First, so that the sale's plan has every performance that it names.
-    let directory = ask.app().engine.directory();
-    // Nothing of these is kept while the command is under way: an old publication is large.
-    let (desk, limits) = {
+    let prepare = || {
+        // First, so that the sale's plan has every performance that it names.
+        let directory = ask.app().engine.directory();
+        // Nothing of these is kept while the command is under way: an old publication is large.
         let publication = pass.glance();
-        (ask.house().desks.of(&pass.sale, &publication).kept(), *publication.sale.limits())
+        let desk = ask.house().desks.of(&pass.sale, &publication).kept();
+        let performance = wish.named().performance_of(&directory, &pass.sale, &desk)?;
+        let wanted = wish.wanted(desk.hall(), performance, publication.sale.limits())?;
+        let command = wish.command(pass.place, desk.hall(), performance, wanted.clone(), key)?;
+        Ok::<_, Problem>((desk, wanted, command))
     };
-    let performance = wish.named().performance_of(&directory, &pass.sale, &desk)?;
-    drop(directory);
-    let wanted = wish.wanted(desk.hall(), performance, &limits)?;
-    let command = wish.command(pass.place, desk.hall(), performance, wanted.clone(), key)?;
+    let (desk, wanted, command) = surely(ask.app(), prepare).await?;
     let submitted = ask.submit(&pass.sale, command).await;
     let (as_of, answer) = submitted.map_err(|problem| {
         let newest = pass.sale.publication();
@@ -309,7 +310,7 @@ pub(super) async fn hold_seats(
     })?;
     let Answer::Reservation { view, .. } = answer else { unreachable!("a hold is a reservation") };
 
-    let fresh = pass.fresh(&ask);
+    let fresh = pass.fresh_after(&ask, as_of);
     let now = ask.now();
     let body = HeldBody {
         reservation: Booking::of(desk.hall(), &view).body(now),

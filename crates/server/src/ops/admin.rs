@@ -42,6 +42,10 @@ const PUBLISHED_LOOK: Duration = Duration::from_millis(2);
 /// How many times at most; the change is durable all the same.
 const PUBLISHED_LOOKS_MAX: u32 = 50;
 
+/// How long an operator's call waits for what other nodes have written; then it is answered by what is
+/// known here.
+const CONFIRMED_WAIT: Duration = Duration::from_secs(1);
+
 /// An operator's request for one sale, or for all of them.
 pub(super) struct AdminCall {
     ops: Arc<Ops>,
@@ -77,6 +81,7 @@ impl FromRequest<Arc<Ops>> for AdminCall {
             Ok(Err(_)) => return Err(refuse(Flaw::BodyBroken.into())),
             Err(_) => return Err(refuse(Edge::BodyTooSlow { wait_s: BODY_WAIT.as_secs() }.into())),
         };
+        let _late = tokio::time::timeout(CONFIRMED_WAIT, ops.engine.confirmed()).await;
         Ok(Self { ops: Arc::clone(ops), language, id, warrant, sale, in_toml, body })
     }
 }

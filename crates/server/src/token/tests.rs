@@ -42,6 +42,7 @@ fn queue_claims() -> QueueClaims<'static> {
         epoch: EPOCH,
         iat: NOW_S,
         exp: NOW_S + 300,
+        as_of: 0,
     }
 }
 
@@ -63,8 +64,8 @@ fn verify(token: &str) -> Claims {
 
 fn verify_with(ring: &Keyring, token: &str, now_s: u64, epoch: u64) -> Claims {
     let owned = |claims: QueueClaims<'_>| {
-        let QueueClaims { sale, entry, nonce, epoch, iat, exp } = claims;
-        QueueClaims { sale: Cow::Owned(sale.into_owned()), entry, nonce, epoch, iat, exp }
+        let sale = Cow::Owned(claims.sale.into_owned());
+        QueueClaims { sale, ..claims }
     };
     ring.verify_queue(token, now_s, epoch, &mut Payload::default()).map(|verified| match verified {
         Verified::Live(claims) => Verified::Live(owned(claims)),
@@ -120,6 +121,7 @@ fn what_is_signed_is_read_back() {
             epoch: rng.random::<u64>() >> rng.random_range(0..64),
             iat,
             exp: iat + rng.random_range(1..=300),
+            as_of: rng.random::<u64>().checked_shr(rng.random_range(0..128)).unwrap_or(0),
         };
         let verified = verify_with(&ring, &ring.sign_queue(&claims), iat, claims.epoch);
         assert_eq!(verified, Ok(Verified::Live(claims.clone())));

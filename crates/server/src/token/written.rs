@@ -25,6 +25,10 @@ pub(super) fn read_queue(json: &[u8]) -> Option<QueuePayload<'_>> {
     let iat = rest.number()?;
     rest.skip(br#","exp":"#)?;
     let exp = rest.number()?;
+    let as_of = match rest.skip(br#","as_of":"#) {
+        Some(()) => rest.number()?,
+        None => 0,
+    };
     rest.skip(b"}")?;
     let sub = Place { sale, entry };
     rest.0.is_empty().then_some(QueuePayload {
@@ -35,6 +39,7 @@ pub(super) fn read_queue(json: &[u8]) -> Option<QueuePayload<'_>> {
         epoch,
         iat,
         exp,
+        as_of,
     })
 }
 
@@ -96,6 +101,7 @@ mod tests {
             epoch: Decimal(rng.random::<u64>() >> rng.random_range(0..64)),
             iat: rng.random::<u64>() >> rng.random_range(0..64),
             exp: rng.random::<u64>() >> rng.random_range(0..64),
+            as_of: rng.random::<u64>().checked_shr(rng.random_range(0..128)).unwrap_or(0),
         };
         serde_json::to_string(&payload).expect("a payload is JSON")
     }

@@ -1,11 +1,17 @@
 //! A box office whose history is in PostgreSQL: killed, without its database for a while, and one of
-//! two that sell the same seats. With a real server.
+//! two that sell the same seats, of which one sleeps or is cut off. With a real server.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use pgserver::{Server, Setup};
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::copy_bidirectional;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 
+use crate::streams::Stream;
 use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, small_sale, until};
 
 /// 32 bytes, as a keyring has them: every node needs the same.
@@ -84,20 +90,11 @@ async fn two_nodes_sell_the_same_seats() {
     let one = BoxOffice::open(on(&url)).await;
     let two = BoxOffice::open(on(&url)).await;
     one.schedule("small", &small_sale("small-1", "C", 5, &json!({}))).await;
-    until("the sale to be known", async || {
-        let listed = two.connect().get("/performances", None).await.expect(200);
-        (listed["performances"].as_array()?.len() == 1).then_some(())
-    })
-    .await;
 
     let mut ann = one.buyer();
     let held = reservation_id(&ann.join_and_hold(None, "A1").await);
     let mut elsewhere = ann.again(two.public);
-    let shown = until("the hold to be known", async || {
-        let mine = elsewhere.get(&format!("/me/reservations/{held}")).await;
-        (mine.status == 200).then_some(mine.json)
-    })
-    .await;
+    let shown = elsewhere.get(&format!("/me/reservations/{held}")).await.expect(200);
     assert_eq!(shown["status"], "held");
     // Joined, let in and refused there, for what was held here.
     let mut bob = two.buyer();
@@ -106,11 +103,9 @@ async fn two_nodes_sell_the_same_seats() {
     bob.hold("A1").await.refused(409, "seat_taken");
     bob.hold("A2").await.expect(201);
     elsewhere.pay(&held, "tok_ok").await.expect(200);
-    until("the payment to be known", async || {
-        let mine = ann.get(&format!("/me/reservations/{held}")).await;
-        (mine.json["status"] == "confirmed").then_some(())
-    })
-    .await;
+    let mut back = elsewhere.again(one.public);
+    let mine = back.get(&format!("/me/reservations/{held}")).await.expect(200);
+    assert_eq!(mine["status"], "confirmed");
 
     // A crowd that wants one seat of both nodes gets it once.
     let mut crowd = Vec::new();
@@ -145,6 +140,186 @@ async fn two_nodes_sell_the_same_seats() {
     verify(&closed, &url).await;
     bob.status().await;
     two.stop().await;
+}
+
+/// Whatever one node has told somebody, the other one knows when it is asked the moment after.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_has_told_the_other_one_knows_at_once() {
+    let server = server();
+    let url = server.make_schema("at_once");
+    let one = BoxOffice::open(on(&url)).await;
+    let two = BoxOffice::open(on(&url)).await;
+    one.schedule("small", &small_sale("small-1", "A", 50, &json!({}))).await;
+    two.connect().get("/performances/small-1", None).await.expect(200);
+    for round in 1..=10 {
+        let (here, there) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let mut ann = here.buyer();
+        let joined = ann.join(None).await.expect(201);
+        let mut elsewhere = ann.again(there.public);
+        let shown = elsewhere.status().await;
+        assert!(shown["as_of"].as_u64() >= joined["as_of"].as_u64(), "{shown}");
+
+        ann.turn().await;
+        let seat = format!("A{round}");
+        let held = ann.hold(&seat).await.expect(201);
+        let path = format!("/me/reservations/{}", reservation_id(&held));
+        // Also with the token that was made before it was held.
+        let mine = elsewhere.get(&path).await.expect(200);
+        assert_eq!(mine["status"], "held");
+        assert_eq!(ann.again(there.public).status().await["status"], "holding");
+        elsewhere.get("/me/reservations/0000000000000").await.refused(404, "reservation_not_found");
+
+        let mut bob = there.buyer();
+        bob.join(None).await.expect(201);
+        bob.turn().await;
+        bob.hold(&seat).await.refused(409, "seat_taken");
+        ann.delete(&path).await.expect(200);
+        bob.hold(&seat).await.expect(201);
+    }
+    verify(&one.kill().await, &url).await;
+    two.stop().await;
+}
+
+/// A node that was asleep while the other one sold looks at the journal before it says anything.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "it is a real process that sleeps")]
+async fn a_node_that_was_asleep_says_nothing_old() {
+    let server = server();
+    let url = server.make_schema("asleep");
+    let one = BoxOffice::open(on(&url)).await;
+    let two = BoxOffice::open(on(&url)).await;
+    one.schedule("small", &small_sale("small-1", "A", 10, &json!({}))).await;
+    let mut ann = one.buyer();
+    ann.join(None).await.expect(201);
+    ann.turn().await;
+    // Their tokens are of before all that follows.
+    let mut readers: Vec<_> = (0..8).map(|_| ann.again(two.public)).collect();
+    for reader in &mut readers {
+        reader.status().await;
+    }
+
+    two.signal("STOP").await;
+    let since = Instant::now();
+    until("five seconds of selling", async || {
+        one.buyer().join(None).await.expect(201);
+        (since.elapsed() >= Duration::from_secs(5)).then_some(())
+    })
+    .await;
+    let held = ann.hold("A1").await.expect(201);
+    // Some ask while it sleeps, and some when it wakes.
+    let (early, late) = readers.split_at_mut(4);
+    let asked = async {
+        let mut early = early.iter_mut();
+        let mut next = || early.next().expect("four of them");
+        let (first, second, third, fourth) = (next(), next(), next(), next());
+        tokio::join!(first.status(), second.status(), third.status(), fourth.status())
+    };
+    let woken = async {
+        two.signal("CONT").await;
+        let mut shown = Vec::new();
+        for reader in late {
+            shown.push(reader.status().await);
+        }
+        shown
+    };
+    let ((first, second, third, fourth), mut shown) = tokio::join!(asked, woken);
+    shown.extend([first, second, third, fourth]);
+    for shown in shown {
+        assert_eq!(shown["status"], "holding", "{shown}");
+        assert!(shown["as_of"].as_u64() >= held["as_of"].as_u64(), "{shown} after {held}");
+    }
+    two.stop().await;
+    one.stop().await;
+}
+
+/// The way of one node to its database, which can be cut.
+struct Line {
+    url: String,
+    _dir: TempDir,
+    is_cut: watch::Sender<bool>,
+}
+
+impl Line {
+    /// To the server of this address.
+    fn to(url: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (host, _) =
+            url.split_once('@').expect("a user").1.split_once("/postgres?").expect("it");
+        let there = PathBuf::from(host.replace("%2F", "/")).join(SOCKET);
+        let listener = UnixListener::bind(dir.path().join(SOCKET)).expect("a socket");
+        let url = url.replace(host, &dir.path().to_string_lossy().replace('/', "%2F"));
+        let is_cut = watch::Sender::new(false);
+        tokio::spawn(carry(listener, there, is_cut.subscribe()));
+        Self { url, _dir: dir, is_cut }
+    }
+}
+
+/// As clients look for it.
+const SOCKET: &str = ".s.PGSQL.5432";
+
+async fn carry(listener: UnixListener, there: PathBuf, is_cut: watch::Receiver<bool>) {
+    while let Ok((mut here, _)) = listener.accept().await {
+        let (there, mut is_cut) = (there.clone(), is_cut.clone());
+        tokio::spawn(async move {
+            let carried = async {
+                let mut there = UnixStream::connect(there).await?;
+                copy_bidirectional(&mut here, &mut there).await
+            };
+            tokio::select! {
+                biased;
+                _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+                _ = carried => {}
+            }
+        });
+    }
+}
+
+/// A node that was cut off shows what it has for a while, then nothing, and when it comes back it does
+/// not say that all had stood still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_cut_off_lengthens_nothing() {
+    let server = server();
+    let url = server.make_schema("cut_off");
+    let line = Line::to(&url);
+    let one = BoxOffice::open(on(&url)).await;
+    let two = BoxOffice::open(on(&line.url)).await;
+    one.schedule("small", &small_sale("small-1", "A", 10, &json!({}))).await;
+    let mut ann = one.buyer();
+    let held = ann.join_and_hold(None, "A1").await;
+    let mut elsewhere = ann.again(two.public);
+    assert_eq!(elsewhere.status().await["status"], "holding");
+    let mut stream = Stream::of(&two, &elsewhere).await;
+    assert_eq!(stream.heard("state").await["status"], "holding");
+
+    line.is_cut.send_replace(true);
+    assert_eq!(elsewhere.status().await["status"], "holding", "what it has, while that is young");
+    let refused = until("it to be too old", async || {
+        let answer = elsewhere.get("/queue/status").await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert!(!refused.header("retry-after").is_empty());
+    refused.refused(503, "unavailable");
+    stream.heard("move").await;
+    ann.status().await;
+
+    line.is_cut.send_replace(false);
+    let shown = until("it to be back", async || {
+        let answer = elsewhere.get("/queue/status").await;
+        (answer.status == 200).then_some(answer.json)
+    })
+    .await;
+    assert_eq!(shown["held_until"], held["expires_at"]);
+    let mut bob = two.buyer();
+    until("it to sell again", async || (bob.join(None).await.status == 201).then_some(())).await;
+    bob.turn().await;
+    bob.hold("A2").await.expect(201);
+    assert_eq!(ann.again(two.public).status().await["held_until"], held["expires_at"]);
+    two.stop().await;
+    let closed = one.stop().await;
+    let output = closed.program().args(["journal", "show", "--store", &url]).output().await;
+    let told = String::from_utf8(output.expect("the program").stdout).expect("text");
+    assert!(told.contains("seats_held") && !told.contains("resumed"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,14 +17,14 @@ use crate::support::{
 };
 
 /// An open stream, as a browser reads it.
-struct Stream {
+pub(crate) struct Stream {
     headers: HeaderMap,
     body: Incoming,
     text: String,
 }
 
 impl Stream {
-    async fn of(office: &BoxOffice, buyer: &Buyer) -> Self {
+    pub(crate) async fn of(office: &BoxOffice, buyer: &Buyer) -> Self {
         let stream = TcpStream::connect(office.public).await.expect("a connection");
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
@@ -58,7 +58,7 @@ impl Stream {
     }
 
     /// The data of the next event of this name; others are passed over.
-    async fn heard(&mut self, name: &str) -> Value {
+    pub(crate) async fn heard(&mut self, name: &str) -> Value {
         loop {
             let (event, data) =
                 self.next().await.unwrap_or_else(|| panic!("an end, and no {name}"));

@@ -16,7 +16,7 @@ use super::shown::{same_hold, status_word, told_word};
 use super::{Auditor, Broken};
 use crate::node::RequestId;
 use crate::wish::{best_of, count_of, key_of, place_of, reservation_of, seats_of};
-use crate::world::Asked;
+use crate::world::{Asked, Asker};
 
 type Judged = Result<(), Broken>;
 
@@ -37,6 +37,10 @@ impl Auditor {
                 let known = self.history.head();
                 Err(Broken::of("durable", format!("batch {known} is the last that is known")))
             }
+            Ok(reply) if self.is_older(asked, reply) => {
+                let known = asked.known;
+                Err(Broken::of("newest", format!("batch {known} was known when it came")))
+            }
             Ok(Reply { as_of, answer: Ok(answer) }) => {
                 self.answered(&asked.command, answer, *as_of)
             }
@@ -56,6 +60,11 @@ impl Auditor {
             let what = format!("request {request}, {:?}, told {result:?}: {what}", asked.command);
             Broken::of(check, what)
         })
+    }
+
+    /// Whether an answer is of a state that was not the newest any more when its request came.
+    fn is_older(&self, asked: &Asked, reply: &Reply) -> bool {
+        self.shown.len() > 1 && asked.by != Asker::System && reply.as_of < asked.known
     }
 
     fn answered(&mut self, command: &Command, answer: &Answer, as_of: u64) -> Judged {

@@ -1,12 +1,15 @@
 //! Silences of the store: each of ten seconds or more must have been taken out of the clock before
 //! anything else happens after it.
 
+use std::collections::BTreeSet;
+
 use domain::event::Event;
 use domain::time::Timestamp;
 
 use super::Broken;
 use super::fold::Reading;
 use super::history::{History, Stage};
+use crate::clock::{Moment, START};
 use crate::knobs::Knobs;
 use crate::node::BEAT_EVERY;
 
@@ -18,6 +21,8 @@ const APART_MS: u64 = 5_000;
 #[derive(Debug)]
 pub(super) struct Silence {
     last_ms: u64,
+    /// When heartbeats were written, in true time, by somebody who was at work just then.
+    beats: BTreeSet<u64>,
     /// Silences that nobody has taken out yet: from, to.
     owed: Vec<(u64, u64)>,
     /// How far several nodes may differ in what they call a silence: their clocks, their heartbeats,
@@ -28,7 +33,17 @@ pub(super) struct Silence {
 impl Silence {
     pub(super) fn new(knobs: &Knobs) -> Self {
         let apart_ms = if knobs.nodes > 1 { APART_MS } else { 0 };
-        Self { last_ms: 0, owed: Vec::new(), apart_ms }
+        Self { last_ms: 0, beats: BTreeSet::new(), owed: Vec::new(), apart_ms }
+    }
+
+    /// A heartbeat of this time is written now. One that was under way for long says nothing of the
+    /// time meanwhile.
+    pub(super) fn beat(&mut self, at: Timestamp, now: Moment) {
+        let now = START.plus(now.0);
+        if now.since(at) <= BEAT_EVERY {
+            self.beats.insert(now.0);
+        }
+        self.wrote(at);
     }
 
     /// The store was written with this time.
@@ -53,6 +68,20 @@ impl Silence {
         self.owed.retain(|(since, upto)| upto.saturating_sub(*since) >= least);
     }
 
+    /// Of several nodes none may take for a silence what was none for the others.
+    fn was_one(&self, from: u64, to: u64) -> Result<(), Broken> {
+        let inside = from + self.apart_ms + 1..to.saturating_sub(self.apart_ms);
+        if self.apart_ms == 0 || inside.is_empty() {
+            return Ok(());
+        }
+        match self.beats.range(inside).next() {
+            None => Ok(()),
+            Some(at) => {
+                Err(Broken::of("gap", format!("from {from} to {to}, with a heartbeat at {at}")))
+            }
+        }
+    }
+
     /// An event that is read.
     pub(super) fn event(
         &mut self,
@@ -67,6 +96,7 @@ impl Silence {
         if let Event::Resumed { gap, until } = event {
             // A long one may be taken out in pieces.
             let (from, to) = (until.0 - gap, until.0);
+            self.was_one(from, to)?;
             for (since, _) in &mut self.owed {
                 if from <= *since + BEAT_EVERY + self.apart_ms {
                     *since = to.max(*since);

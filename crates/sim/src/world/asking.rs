@@ -14,7 +14,7 @@ use engine::{Actor, Failure, Publication, Reply, Request};
 use super::{Event, RECOVERY_MS, World};
 use crate::auditor::Broken;
 use crate::buyer::{Ask, Deed};
-use crate::node::{Input, Reader, RequestId};
+use crate::node::{Input, READ_WAIT, ReadStage, Reader, RequestId};
 use crate::provider::Token;
 use crate::trial::Trouble;
 use crate::wish::{payment_of, place_of};
@@ -24,6 +24,9 @@ const PATIENCE_MS: Millis = 15_000;
 /// How long a read may wait for a publication while everything is sound: a commit that is under
 /// way, the next one, and then some.
 const READ_MAX_MS: Millis = 1_000;
+/// How old what is shown may be, and how old while nothing newer can be had; as `engine`'s `Looks` has it.
+const RECENT_MAX: Millis = 2_000;
+const SHOWN_MAX: Millis = 10_000;
 /// How long a request may wait for its answer, whatever goes wrong: ten seconds for the journal, and
 /// until the node looks up next.
 const ANSWER_MAX_MS: Millis = 12_000;
@@ -57,6 +60,8 @@ pub(crate) struct Asked {
     pub(crate) node: usize,
     pub(crate) life: u32,
     pub(crate) arrived: bool,
+    /// The last batch that anybody knew of when it arrived.
+    pub(crate) known: u64,
     pub(crate) answered: bool,
 }
 
@@ -64,7 +69,7 @@ pub(crate) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Message {
     Request { request: RequestId },
-    Poll { buyer: usize, turn: u32, place: Place },
+    Poll { buyer: usize, turn: u32, place: Place, token_as_of: u64 },
 }
 
 /// What becomes of a request.
@@ -78,7 +83,10 @@ pub(super) enum Told {
 /// What becomes of a poll.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shown {
-    Place(PlaceView),
+    Place {
+        view: PlaceView,
+        as_of: u64,
+    },
     /// The token names no place.
     NoPlace,
     Lost,
@@ -97,7 +105,8 @@ impl World {
     fn make(&mut self, by: Asker, node: usize, ask: Ask) -> RequestId {
         let Ask { command, token } = ask;
         let life = self.nodes[node].life;
-        let asked = Asked { by, command, token, node, life, arrived: false, answered: false };
+        let (arrived, known, answered) = (false, 0, false);
+        let asked = Asked { by, command, token, node, life, arrived, known, answered };
         self.asked.push(asked);
         self.asked.len() as u64 - 1
     }
@@ -137,7 +146,8 @@ impl World {
             Deed::Wait(ms) => self.after(ms, Event::Acts { buyer, turn }),
             Deed::Poll(place) => {
                 let ms = self.network_ms();
-                let message = Message::Poll { buyer, turn, place };
+                let token_as_of = self.buyers[buyer].token_as_of;
+                let message = Message::Poll { buyer, turn, place, token_as_of };
                 self.after(ms, Event::Arrives { node, message });
                 self.after(PATIENCE_MS, Event::Acts { buyer, turn });
             }
@@ -196,8 +206,9 @@ impl World {
             }
             Message::Request { request } => {
                 let (life, now) = (self.nodes[node].life, self.clock(node));
+                let known = self.auditor.known();
                 let asked = self.asked(request);
-                (asked.arrived, asked.life) = (true, life);
+                (asked.arrived, asked.life, asked.known) = (true, life, known);
                 let (by, command) = (asked.by, asked.command.clone());
                 let instrument = asked.token.map(Token::instrument);
                 if let Some(place) = place_of(&command) {
@@ -220,21 +231,70 @@ impl World {
                 self.after(ms, Event::Shown { buyer, turn, shown: Shown::Lost });
                 Ok(())
             }
-            Message::Poll { buyer, turn, place } => {
-                self.reads(node, Reader { buyer, turn, place, since: self.now })
+            Message::Poll { buyer, turn, place, token_as_of } => {
+                let (known, since) = (self.auditor.known(), self.now);
+                let stage = ReadStage::Recent(None);
+                self.reads(node, Reader { buyer, turn, place, token_as_of, known, since, stage })?;
+                // For what it asks for, if it waits.
+                self.write_next(node);
+                Ok(())
             }
         }
     }
 
     /// A poll that reached a node: answered from the newest publication, at least as new as what
-    /// this buyer was told last by this node.
-    fn reads(&mut self, node: usize, reader: Reader) -> Result<(), Broken> {
+    /// this buyer was told last by this node, and as the token says.
+    fn reads(&mut self, node: usize, mut reader: Reader) -> Result<(), Broken> {
+        let several = self.nodes.len() > 1;
         let process = self.nodes[node].process.as_mut().expect("it runs");
-        let entry = reader.place.entry;
-        let Some(publication) = read_now(&process.handle, entry) else {
+        let (now, entry) = (self.now, reader.place.entry);
+        let tires = several && now.since(reader.since) >= READ_WAIT;
+        if let ReadStage::Recent(look) = reader.stage {
+            let looks = &process.looks;
+            let is_over = look.is_some_and(|look| is_ready(looks.over(look)));
+            let age = if !several || looks.is_recent(now.0) {
+                Some(RECENT_MAX)
+            } else if is_over || tires {
+                if !looks.may_be_shown(now.0) {
+                    return self.gives_up_reading(reader);
+                }
+                Some(SHOWN_MAX)
+            } else {
+                None
+            };
+            match age {
+                Some(age) => reader.stage = ReadStage::Shown { since: now, age },
+                None => {
+                    let asked = look.unwrap_or_else(|| process.ask_for_look());
+                    reader.stage = ReadStage::Recent(Some(asked));
+                    process.readers.push(reader);
+                    return Ok(());
+                }
+            }
+        }
+        if tires {
+            return self.gives_up_reading(reader);
+        }
+        let is_behind = several && process.handle.is_behind(entry, reader.token_as_of);
+        let Some(publication) = read_now(&process.handle, entry).filter(|_| !is_behind) else {
+            process.wants_look |= is_behind;
             process.readers.push(reader);
             return Ok(());
         };
+        let view = publication.sale.place(entry).filter(|view| view.place == reader.place);
+        match reader.stage {
+            ReadStage::Shown { since, age } if several && view.is_none() => {
+                let look = process.ask_for_look();
+                reader.stage = ReadStage::Confirmed { look, since, age };
+                process.readers.push(reader);
+                return Ok(());
+            }
+            ReadStage::Confirmed { look, .. } if !is_ready(process.looks.caught_up_with(look)) => {
+                process.readers.push(reader);
+                return Ok(());
+            }
+            ReadStage::Recent(_) | ReadStage::Shown { .. } | ReadStage::Confirmed { .. } => {}
+        }
         let told = process.answered.get(&entry).copied().unwrap_or(0);
         if publication.as_of < told {
             let what = format!(
@@ -243,7 +303,7 @@ impl World {
             );
             return Err(Broken::of("own writes", what));
         }
-        let view = publication.sale.place(entry).filter(|view| view.place == reader.place);
+        self.auditor.reads(&reader, &publication, view.is_some())?;
         self.counts.add("run", "polls");
         self.digest.number(publication.as_of);
         self.digest.number(u64::from(view.and_then(|view| view.position).unwrap_or(0)));
@@ -252,7 +312,7 @@ impl World {
             None => Shown::NoPlace,
             Some(view) => {
                 self.saw(node, &publication, &view);
-                Shown::Place(view)
+                Shown::Place { view, as_of: publication.as_of }
             }
         };
         let (buyer, turn) = (reader.buyer, reader.turn);
@@ -262,6 +322,18 @@ impl World {
             false => (self.network_ms(), shown),
         };
         self.after(ms, Event::Shown { buyer, turn, shown });
+        Ok(())
+    }
+
+    /// A read that can be answered with nothing that is new enough.
+    fn gives_up_reading(&mut self, reader: Reader) -> Result<(), Broken> {
+        let Reader { buyer, turn, .. } = reader;
+        self.counts.add("run", "polls without an answer");
+        if self.is_quiet() {
+            return Err(Broken::of("own writes", format!("{reader:?} is not answered")));
+        }
+        let ms = self.network_ms();
+        self.after(ms, Event::Shown { buyer, turn, shown: Shown::Lost });
         Ok(())
     }
 
@@ -423,7 +495,14 @@ impl World {
             return;
         }
         match shown {
-            Shown::Place(view) => self.buyers[buyer].was_shown(Some(view.status)),
+            Shown::Place { view, as_of } => {
+                let buyer = &mut self.buyers[buyer];
+                buyer.was_shown(Some(view.status));
+                // As the server does: who waits keeps the token.
+                if !matches!(view.status, Status::Waiting { .. } | Status::Ended { .. }) {
+                    buyer.token_as_of = as_of.max(buyer.token_as_of);
+                }
+            }
             Shown::NoPlace => {}
             Shown::Lost => self.buyers[buyer].tries_elsewhere(&self.knobs),
         }
@@ -440,9 +519,16 @@ impl World {
 
 /// A read that does not wait.
 fn read_now(handle: &engine::SaleHandle, entry: EntryIndex) -> Option<Arc<Publication>> {
-    let mut read = pin!(handle.read(entry));
-    match read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(publication) => Some(Arc::clone(&publication)),
+    now_or_never(handle.read(entry)).map(|publication| Arc::clone(&publication))
+}
+
+fn is_ready(future: impl Future<Output = ()>) -> bool {
+    now_or_never(future).is_some()
+}
+
+fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
         Poll::Pending => None,
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use domain::time::{Millis, Timestamp};
-use engine::core::{Core, Output};
-use engine::{Config, SaleHandle, write_snapshot};
+use engine::core::{Core, Look, Output};
+use engine::{Config, Looks, SaleHandle, write_snapshot};
 use store::Appended;
 
 use super::{Event, World};
@@ -13,11 +13,27 @@ use crate::archive::STREAM;
 use crate::auditor::Broken;
 use crate::clock::{Moment, NodeClock};
 use crate::hall;
-use crate::node::{BEAT_EVERY, Input, Job, Process, RETRY_AFTER, RequestId, SLEEP_MAX};
+use crate::node::{
+    BEAT_EVERY, Input, Job, LOOK_EVERY, Looked, Process, RETRY_AFTER, RequestId, SLEEP_MAX,
+};
 use crate::trial::Trouble;
 
 /// How long a batch may be known and not shown, while everything is sound and nothing is written.
 const SHOWN_MAX_MS: Millis = 1_500;
+
+impl Process {
+    /// What a look found, as the driver takes it in.
+    fn takes_in(&mut self, looked: Looked, now: Timestamp, out: &mut Vec<Output<RequestId>>) {
+        let Some((head, heartbeat)) = looked.found else { return self.looks.fail(looked.look) };
+        let is_asked = self.asked_look.take_if(|asked| *asked <= looked.look).is_some();
+        let look = Look { head, began: looked.began, heartbeat, is_asked };
+        self.core.looked(&look, now, out);
+        if is_asked || heartbeat.is_some() || self.handle.publication().as_of < head.number {
+            self.wake_at = now;
+        }
+        self.looked.push(looked);
+    }
+}
 
 impl World {
     /// A machine starts its process, from what the journal has.
@@ -49,6 +65,7 @@ impl World {
             queue_max: [20_000, 1_000, 8_000, 8_000, self.knobs.queue_max],
             payments_in_flight: self.knobs.payments_in_flight,
             snapshot_every: self.knobs.snapshot_every,
+            follow_every: (self.knobs.nodes > 1).then_some(LOOK_EVERY),
             ..Config::default()
         };
         let (head, last_at) = (recovered.head, recovered.last_at);
@@ -67,6 +84,12 @@ impl World {
             look_at: now,
             last_at,
             tip: head,
+            looks: Looks::new(self.now.0),
+            looking: false,
+            wants_look: false,
+            wants_heartbeat: false,
+            asked_look: None,
+            looked: Vec::new(),
             append_out: false,
             catching_up: false,
             wake_at: Timestamp(0),
@@ -127,6 +150,9 @@ impl World {
             process.wake_at = process.core.next_wake(now);
         }
         let process = self.nodes[node].process.as_mut().expect("it lives");
+        process.catch_up();
+        self.read_again(node)?;
+        let process = self.nodes[node].process.as_mut().expect("it lives");
         if process.beat_at <= now {
             let owes = process.core.owes_silence(now);
             process.beat_at = now.plus(if owes { RETRY_AFTER } else { BEAT_EVERY });
@@ -164,7 +190,7 @@ impl World {
         let process = self.nodes[node].process.as_mut().expect("it lives");
         let mut out = Vec::new();
         // A heartbeat alone is no reason to look at a core, and the driver does not.
-        let wakes = !matches!(input, Input::Beaten { .. } | Input::Head { .. });
+        let wakes = !matches!(input, Input::Beaten { .. } | Input::Looked(_));
         match input {
             Input::Request { request, to } => process.core.offer(*request, to, now, &mut out),
             Input::Written { append, answer } => {
@@ -178,21 +204,13 @@ impl World {
                     }
                     Some(Appended::Conflict { .. }) => {
                         self.counts.add("run", "conflicts");
-                        process.catching_up = true;
                         process.core.conflict(&mut out);
                     }
                     None => process.core.append_failed(append, now),
                 }
             }
             Input::Beaten { at } => process.core.heartbeat(at),
-            Input::Head { head } => {
-                // Only when nothing is on its way: an append has its own answer.
-                if !process.append_out && !process.catching_up && head != process.tip {
-                    process.catching_up = true;
-                    process.core.conflict(&mut out);
-                    process.wake_at = now;
-                }
-            }
+            Input::Looked(looked) => process.takes_in(looked, now, &mut out),
             Input::Batches { batches: Some(batches) } => {
                 process.catching_up = false;
                 if let Some(last) = batches.last() {
@@ -254,7 +272,14 @@ impl World {
                     self.auditor.called(&call, now)?;
                     self.begins(node, call)?;
                 }
-                Output::CatchUp { after } => process.jobs.push_back(Job::CatchUp { after }),
+                Output::CatchUp { after } => {
+                    process.catching_up = true;
+                    process.jobs.push_back(Job::CatchUp { after });
+                }
+                Output::Look { heartbeat } => {
+                    process.wants_heartbeat |= heartbeat;
+                    process.asked_look = Some(process.ask_for_look());
+                }
                 Output::Snapshot { sale, head } => {
                     let mut bytes = Vec::new();
                     write_snapshot(&sale, process.last_at, &mut bytes)

@@ -6,7 +6,7 @@ use store::{Append, Appended, Head};
 use super::{Event, World};
 use crate::auditor::Broken;
 use crate::clock::Moment;
-use crate::node::{Input, Job, LOOK_EVERY};
+use crate::node::{Input, Job, LOOK_EVERY, Looked};
 use crate::trial::Trouble;
 
 /// How often the store's clock is looked at.
@@ -21,13 +21,14 @@ pub(super) enum Done {
     CatchUp { after: Head },
     /// A heartbeat with this time.
     Beat { at: Timestamp, written: bool },
-    /// Where the journal stands.
-    Look { head: Option<Head> },
+    /// A look.
+    Look(Looked),
 }
 
 impl World {
     /// The next operation of a node's writing thread, when it has none under way.
     pub(super) fn write_next(&mut self, node: usize) {
+        self.look_next(node);
         let (now, life) = (self.clock(node), self.nodes[node].life);
         let several = self.nodes.len() > 1;
         let Some(process) = &mut self.nodes[node].process else { return };
@@ -51,19 +52,35 @@ impl World {
                 Job::CatchUp { after } => self.catch_up(node, after),
             };
         }
-        if several && now >= process.look_at {
-            process.writing = true;
-            process.look_at = now.plus(LOOK_EVERY);
-            let head = (self.now >= self.outage_until).then(|| self.archive.head());
-            let ms = self.journal_ms();
-            return self.after(ms, Event::Done { node, life, done: Done::Look { head } });
-        }
         let idle = if several { process.look_at.min(process.steer_at) } else { process.steer_at };
         let until = self.now.plus(idle.since(now).max(1));
         if until < process.idle_until {
             process.idle_until = until;
             self.at(until, Event::Idle { node, life });
         }
+    }
+
+    /// The next look, when none is under way: now and then, and when somebody waits for one.
+    fn look_next(&mut self, node: usize) {
+        let (now, life) = (self.clock(node), self.nodes[node].life);
+        let several = self.nodes.len() > 1;
+        let Some(process) = &mut self.nodes[node].process else { return };
+        if !several || process.looking || !(process.wants_look || now >= process.look_at) {
+            return;
+        }
+        process.looking = true;
+        process.look_at = now.plus(LOOK_EVERY);
+        process.wants_look = false;
+        let wants_heartbeat = std::mem::take(&mut process.wants_heartbeat);
+        let look = process.looks.begin();
+        let found = (self.now >= self.outage_until).then(|| {
+            let heartbeat = wants_heartbeat.then(|| Timestamp(self.archive.heartbeat_ms()));
+            // As it is now: what comes in until it is answered is not seen.
+            (self.archive.head(), heartbeat)
+        });
+        let looked = Looked { look, began: now, began_at: self.now, found };
+        let ms = self.journal_ms();
+        self.after(ms, Event::Done { node, life, done: Done::Look(looked) });
     }
 
     /// The writing thread looks up.
@@ -88,10 +105,7 @@ impl World {
         if !self.struck(Trouble::SlowJournal) {
             return self.journal_ms();
         }
-        // Of several nodes one that hears nothing of the journal for ten seconds takes that for a
-        // silence; see the auditor's list of what is not checked.
-        let most = if self.nodes.len() > 1 { 3_000 } else { 14_000 };
-        let ms = self.random.scale(100, most);
+        let ms = self.random.scale(100, 14_000);
         self.troubled(ms);
         ms
     }
@@ -101,7 +115,7 @@ impl World {
         let written = self.now >= self.outage_until;
         if written {
             self.archive.beat(at.0);
-            self.auditor.wrote(at);
+            self.auditor.beat(at, self.now);
         }
         let ms = self.slow_ms();
         self.tell(|_| format!("node {node} beats at {}: {written}, known in {ms} ms", at.0));
@@ -205,7 +219,7 @@ impl World {
     /// The auditor reads what has become known.
     pub(super) fn fold(&mut self) -> Result<(), Broken> {
         self.auditor.is_sound(self.troubled_until, self.now);
-        self.auditor.read(&self.archive, &self.asked)
+        self.auditor.read(&self.archive, &self.asked, self.now)
     }
 
     /// An operation is over.
@@ -215,7 +229,12 @@ impl World {
         }
         let readable = self.now >= self.outage_until;
         if let Some(process) = &mut self.nodes[node].process {
-            process.writing = false;
+            match done {
+                Done::Look(_) => process.looking = false,
+                Done::Append { .. } | Done::CatchUp { .. } | Done::Beat { .. } => {
+                    process.writing = false;
+                }
+            }
         }
         match done {
             Done::Append { append, answer } => {
@@ -249,11 +268,7 @@ impl World {
                     }
                 }
             }
-            Done::Look { head } => {
-                if let Some(head) = head {
-                    self.put_in(node, Input::Head { head });
-                }
-            }
+            Done::Look(looked) => self.put_in(node, Input::Looked(looked)),
         }
         self.write_next(node);
         Ok(())

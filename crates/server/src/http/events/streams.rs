@@ -30,6 +30,9 @@ pub(super) const SLICES: u64 = 20;
 const BEAT: Duration = Duration::from_millis(1_000 / SLICES);
 /// Beats between two glances at all followers.
 const GLANCE_BEATS: u64 = 4;
+/// Beats in which what is shown is too old to be shown, from which on nobody follows it here: a node
+/// that was asleep needs a moment to look.
+const OLD_BEATS_MAX: u32 = 20;
 /// How long it is quiet at the most, until the next turn: with that, under 15 s.
 const QUIET_MAX: Millis = 13_000;
 
@@ -40,6 +43,7 @@ pub(crate) struct Streams {
     quiet_max: Millis,
     open: AtomicU32,
     is_ending: AtomicBool,
+    old_beats: AtomicU32,
     sales: Mutex<BTreeMap<u32, Arc<SaleStreams>>>,
     opened: Notify,
     /// Events by kind.
@@ -65,6 +69,7 @@ impl Streams {
             quiet_max: QUIET_MAX.min(idle_ms / 3),
             open: AtomicU32::new(0),
             is_ending: AtomicBool::new(false),
+            old_beats: AtomicU32::new(0),
             sales: Mutex::default(),
             opened: Notify::new(),
             said: Default::default(),
@@ -103,6 +108,11 @@ impl Streams {
 
     /// The turn of one slice of the followers of each sale.
     pub(in crate::http) fn beat(&self, engine: &Engine, now: Timestamp, beat: u64) {
+        if engine.may_be_shown() {
+            self.old_beats.store(0, Ordering::Relaxed);
+        } else if self.old_beats.fetch_add(1, Ordering::Relaxed) == OLD_BEATS_MAX {
+            self.bid_farewell();
+        }
         let sales: Vec<Arc<SaleStreams>> = {
             let mut sales = self.sales();
             sales.retain(|_, sale| !sale.followers().is_empty());
@@ -119,6 +129,10 @@ impl Streams {
     pub(crate) fn end(&self) {
         // First, so that whoever comes meanwhile hears it too.
         self.is_ending.store(true, Ordering::SeqCst);
+        self.bid_farewell();
+    }
+
+    fn bid_farewell(&self) {
         for sale in self.sales().values() {
             sale.followers().slices.iter().flatten().for_each(|follower| follower.bid_farewell());
         }
