@@ -225,7 +225,10 @@ impl Server {
     #[must_use]
     pub fn host(&self) -> String {
         let directory = self.dir.path().to_string_lossy().replace('/', "%2F");
-        format!("{directory}:{}", self.port.unwrap_or(DEFAULT_PORT))
+        match self.port {
+            Some(port) => format!("{directory}:{port}"),
+            None => directory,
+        }
     }
 
     /// Makes an empty schema and says its address.

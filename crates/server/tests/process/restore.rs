@@ -7,7 +7,7 @@ use pgserver::{Server, Setup};
 use serde_json::json;
 
 use crate::postgres::{on, verify};
-use crate::support::{BoxOffice, Buyer, Options, reservation_id, small_sale, until};
+use crate::support::{BoxOffice, Buyer, Connection, Options, reservation_id, small_sale, until};
 
 /// Where the document has its statements.
 const OPERATIONS: &str = include_str!("../../../../docs/operations.md");
@@ -113,9 +113,12 @@ async fn a_node_that_runs_notices_that_its_database_was_put_back() {
     server.end_connections("maepyo");
     server.run_program("pg_restore", &["--exit-on-error", "--dbname", &url, dump]);
     let mut stranger = sold.office.buyer();
+    let mut operators = Connection::to(sold.office.operators);
     until("it to be noticed", async || {
         assert_eq!(stranger.join(None).await.status, 503);
-        sold.office.log().contains("is no longer in the history").then_some(())
+        let told = operators.get("/readyz", None).await.expect(503);
+        let why = told["trouble"].as_str().expect("a sentence");
+        why.contains("is no longer in the history").then_some(())
     })
     .await;
 }
