@@ -85,7 +85,8 @@ async fn three_nodes_sell_out_while_they_and_their_database_are_lost() {
     // Two seats for five buyers, who want more than one each.
     let seats_in_a_row = (buyers * 2 / 5).div_ceil(ROWS);
     let seats = u64::from(ROWS * seats_in_a_row);
-    let (active_limit, connections) = ((buyers / 15).clamp(50, 2_000), (buyers / 20).clamp(48, 400));
+    let (active_limit, connections) =
+        ((buyers / 15).clamp(50, 2_000), (buyers / 20).clamp(48, 400));
 
     let mut pair = block_in_place(Pair::start);
     let shared = TempDir::new().expect("a directory");
@@ -138,7 +139,9 @@ async fn three_nodes_sell_out_while_they_and_their_database_are_lost() {
 
     let report = std::fs::read_to_string(&report).expect("the report");
     let report: Value = serde_json::from_str(&report).expect("JSON");
-    note(format_args!("{buyers} buyers, {seats} seats, {took:.1?}, {kills} nodes killed, {lost:?}"));
+    note(format_args!(
+        "{buyers} buyers, {seats} seats, {took:.1?}, {kills} nodes killed, {lost:?}"
+    ));
     assert_eq!(status.code(), Some(0), "{}", report["findings"]);
     assert!(kills > 2 && lost.is_some(), "too little was lost");
     for node in &nodes {
