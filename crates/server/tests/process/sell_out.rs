@@ -96,9 +96,10 @@ async fn three_nodes_sell_out_while_they_and_their_database_are_lost() {
         nodes.push(node(&pair.url, &book).open().await);
     }
     // Who vanishes with seats in hand must not keep them for five minutes.
+    let ttl = 10 + buyers / 500;
     let limits = json!({
-        "active_limit": active_limit, "hold_ttl": 30, "choose_ttl": 30, "arrive_ttl": 30,
-        "presence_window": 30,
+        "active_limit": active_limit, "hold_ttl": ttl, "choose_ttl": ttl, "arrive_ttl": ttl,
+        "presence_window": ttl,
     });
     let sale = small_sale("arena-1", "Z", seats_in_a_row, &limits);
     nodes[0].schedule("arena", &sale).await;
