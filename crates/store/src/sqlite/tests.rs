@@ -565,6 +565,7 @@ fn the_wal_stays_short_under_continuous_load() {
     // checkpoints it would be three times as much.
     const WAL_MAX_BYTES: u64 = 16 << 20;
     const BATCHES: u64 = 1_000;
+    const BODY_BYTES: usize = 40_000;
 
     let place = Place::new();
     let journal = SqliteJournal::open_with(&place.dir(), options(), LIMITS).unwrap();
@@ -578,7 +579,7 @@ fn the_wal_stays_short_under_continuous_load() {
         });
         let mut longest = 0;
         for number in 1..=BATCHES {
-            let large = Batch { body: vec![7; 40_000], ..batch(number) };
+            let large = Batch { body: vec![7; BODY_BYTES], ..batch(number) };
             assert_eq!(append(&journal, ONE, large).unwrap(), Appended::Appended);
             let wal = fs::metadata(place.path("journal.sqlite-wal")).unwrap();
             longest = longest.max(wal.len());
@@ -587,7 +588,7 @@ fn the_wal_stays_short_under_continuous_load() {
         longest
     });
     let written = fs::metadata(place.path("journal.sqlite")).unwrap().len() + longest;
-    assert!(written > 40 << 20, "{written} bytes were written");
+    assert!(written > BATCHES * BODY_BYTES as u64, "{written} bytes were written");
     assert!(longest < WAL_MAX_BYTES, "the WAL had {longest} bytes");
 
     drop(journal);
