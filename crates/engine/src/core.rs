@@ -441,10 +441,15 @@ impl<R> Core<R> {
         }
     }
 
-    /// A batch of this time is in the journal: whoever made it took out any silence before it.
+    /// A batch of this time is in the journal: whoever made it took out any silence before it, also one
+    /// that a batch of ours takes out that may still conflict.
     fn stands_written(&mut self, at: Timestamp) {
         self.alive_at = self.alive_at.max(at);
         self.silent_since = self.silent_since.map(|since| since.max(at));
+        let of_batches = self.in_flight.as_mut().map(|batch| &mut batch.silent_since);
+        for since in of_batches.into_iter().chain([&mut self.open.silent_since]).flatten() {
+            *since = at.max(*since);
+        }
     }
 
     /// The store could not append the batch in flight, as far as is known. The same batch is sent

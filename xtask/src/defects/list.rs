@@ -26,9 +26,6 @@ pub(super) struct Defect {
     pub(super) found_as: Vec<String>,
     /// A small run that shows it; every sound tree passes it.
     pub(super) kept: Option<String>,
-    /// Whether only the run that is kept meets it, and no seed need find it.
-    #[serde(default)]
-    pub(super) rare: bool,
     #[serde(rename = "change")]
     pub(super) changes: Vec<Change>,
 }

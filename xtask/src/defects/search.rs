@@ -55,6 +55,9 @@ impl Search<'_> {
         // One run of no length builds it.
         let (built, build) = timed(|| self.simulate(&["--seed", "0", "--steps", "0", "--first"]));
         built?;
+        let (said, search) = timed(|| self.simulate(&["--seeds", &self.seeds(), "--first"]));
+        let first = failing(&said?)?;
+        let found = first.as_ref().is_some_and(|first| fits(&first.check));
         let kept = match &defect.kept {
             None => None,
             Some(kept) => {
@@ -62,14 +65,6 @@ impl Search<'_> {
                 failing(&self.simulate(&words)?)?.filter(|failing| fits(&failing.check))
             }
         };
-        let (first, search) = timed(|| match &kept {
-            Some(Failing { seed, check }) if defect.rare => {
-                Ok(Some(Failing { seed: *seed, check: check.clone() }))
-            }
-            _ => failing(&self.simulate(&["--seeds", &self.seeds(), "--first"])?),
-        });
-        let first = first?;
-        let found = first.as_ref().is_some_and(|first| fits(&first.check));
         let keep = match (&first, &kept) {
             (Some(first), None) if found => Some(self.smallest(first.seed)?),
             (Some(_) | None, _) => None,

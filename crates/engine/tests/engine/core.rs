@@ -1,7 +1,7 @@
 //! The core by itself, in virtual time: what may leave when, and what happens when the store or the
 //! provider fails. Callers are numbers.
 
-use crate::desk::{Desk, hold, join, pay};
+use crate::desk::{Desk, hold, join, pay, schedule};
 use domain::command::{Command, PaymentOutcome};
 use domain::event::Event;
 use domain::id::{Nonce, Place, ReservationId, SeatIndex};
@@ -9,7 +9,7 @@ use domain::payment::PaymentState;
 use domain::refusal::Refusal;
 use domain::reservation::{EndReason, ReservationState};
 use domain::sale::Status;
-use engine::{Answer, Call, CallResult, Failure};
+use engine::{Answer, Call, CallResult, Config, Failure};
 use store::codec::read_records;
 
 #[test]
@@ -136,6 +136,24 @@ fn a_long_silence_is_journalled_before_anything_that_is_due() {
         matches!(events[..], [Event::Resumed { gap: 3_599_000..=3_601_000, .. }]),
         "{events:?}"
     );
+}
+
+/// Another node put the sale on just before an outage, and died in it.
+#[test]
+fn a_silence_counts_for_a_sale_that_was_not_known_here_when_it_ended() {
+    let theirs = Desk::open(1);
+    let mut ours = Desk::before_any_sale(Config { node: 2, ..Config::default() });
+    ours.now += 16_000;
+    ours.offer(1, Command::Open);
+    ours.settle();
+    assert_eq!(ours.refusal(1), Refusal::SaleNotFound);
+    ours.offer(2, Command::Schedule(Box::new(schedule(1))));
+    ours.advance().append();
+    ours.conflict(theirs.written());
+    let batch = ours.advance().append().batch;
+    let events: Vec<Event> =
+        read_records(&batch.body).unwrap().into_iter().flat_map(|record| record.events).collect();
+    assert!(matches!(events[0], Event::Resumed { gap: 16_000, .. }), "{events:?}");
 }
 
 #[test]

@@ -115,14 +115,24 @@ impl Desk {
     }
 
     fn open_as(active_limit: u32, config: Config) -> Self {
+        let mut desk = Self::before_any_sale(config);
+        let schedule = schedule(active_limit);
+        desk.limits = schedule.limits;
+        desk.offer(0, Command::Schedule(Box::new(schedule)));
+        desk.settle();
+        assert_eq!(desk.answer(0), Answer::Done);
+        desk
+    }
+
+    /// A stream in which nothing was written yet.
+    pub(crate) fn before_any_sale(config: Config) -> Self {
         let recovered = Recovered {
             sale: domain::Sale::default(),
             head: Head::EMPTY,
             last_at: Timestamp(START),
             events_since_snapshot: 0,
         };
-        let schedule = schedule(active_limit);
-        let mut desk = Self {
+        Self {
             core: core(recovered, config),
             now: START,
             history: Vec::new(),
@@ -132,12 +142,13 @@ impl Desk {
             looks: Vec::new(),
             publication: None,
             entries: BTreeMap::new(),
-            limits: schedule.limits,
-        };
-        desk.offer(0, Command::Schedule(Box::new(schedule)));
-        desk.settle();
-        assert_eq!(desk.answer(0), Answer::Done);
-        desk
+            limits: Limits::default(),
+        }
+    }
+
+    /// Everything that was written.
+    pub(crate) fn written(&self) -> &[Batch] {
+        &self.history
     }
 
     /// Another node on the same history.
@@ -210,7 +221,7 @@ impl Desk {
         let mut out = Vec::new();
         self.core.conflict(&mut out);
         let [Output::CatchUp { after }] = out[..] else { panic!("{out:?}") };
-        assert_eq!(after, self.history.last().unwrap().head());
+        assert_eq!(after, self.history.last().map_or(Head::EMPTY, Batch::head));
         self.history.extend_from_slice(newer);
         let mut out = Vec::new();
         self.core.caught_up(newer, Timestamp(self.now), &mut out).unwrap();
