@@ -52,8 +52,8 @@ const BATCH_COMMANDS_MAX: usize = 4_096;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long to wait before the same batch is sent again after a failure.
 const RETRY_AFTER: Millis = 200;
-/// How long an append may take before nothing more is decided behind it: it hangs, and the time may
-/// turn out to have stood still.
+/// How old what is being appended may be before nothing more is decided behind it: it hangs, and the
+/// time may turn out to have stood still since.
 const APPEND_MAX: Millis = 1_000;
 /// Commands in one batch from which on there is load, and publications are made to wait.
 const CALM: usize = 16;
@@ -197,8 +197,6 @@ struct InFlight<R> {
     silent_since: Option<Timestamp>,
     saw: bool,
     payments: PaymentCounts,
-    /// When it was handed out.
-    since: Timestamp,
     publication: Option<Sale>,
     /// The batch itself, while it waits to be sent again.
     retry: Option<(Append, Timestamp)>,
@@ -643,7 +641,7 @@ impl<R> Core<R> {
     fn has_room(&self, now: Timestamp) -> bool {
         // How long a silence was is known once the batch that was made in it is written.
         let hangs =
-            |batch: &InFlight<R>| now.since(batch.since) >= APPEND_MAX || self.is_silent(now);
+            |batch: &InFlight<R>| now.since(batch.at) >= APPEND_MAX || self.is_silent(now);
         !self.store_failing
             && !self.is_in_doubt(now)
             && !self.in_flight.as_ref().is_some_and(hangs)
@@ -962,7 +960,6 @@ impl<R> Core<R> {
             silent_since: open.silent_since,
             saw: open.saw,
             payments: open.payments,
-            since: now,
             publication: due.then(|| self.sale.clone()),
             retry: None,
         });
