@@ -640,8 +640,7 @@ impl<R> Core<R> {
     /// turn out to have stood still.
     fn has_room(&self, now: Timestamp) -> bool {
         // How long a silence was is known once the batch that was made in it is written.
-        let hangs =
-            |batch: &InFlight<R>| now.since(batch.at) >= APPEND_MAX || self.is_silent(now);
+        let hangs = |batch: &InFlight<R>| now.since(batch.at) >= APPEND_MAX || self.is_silent(now);
         !self.store_failing
             && !self.is_in_doubt(now)
             && !self.in_flight.as_ref().is_some_and(hangs)
