@@ -290,11 +290,7 @@ async fn one_history(number: u64, times: u64) -> Vec<Outage> {
     let seats = SEATS_IN_A_ROW * u32::try_from(times).expect("a few");
     let limits = json!({ "active_limit": 20_000, "hold_ttl": 3_600 });
     nodes[0].schedule("office", &small_sale("office-1", "Z", seats, &limits)).await;
-    until("the sale to be known", async || {
-        let listed = nodes[1].connect().get("/performances", None).await.expect(200);
-        (listed["performances"].as_array()?.len() == 1).then_some(())
-    })
-    .await;
+    nodes[1].lists(1).await;
 
     let mut people: Vec<Person> = (0..PEOPLE)
         .zip(addrs.into_iter().cycle())

@@ -130,11 +130,7 @@ async fn two_nodes_sell_the_same_seats() {
         (small_sale("x-1", "A", 2, &json!({})), small_sale("y-1", "A", 2, &json!({})));
     tokio::join!(one.schedule("x", &first), two.schedule("y", &second));
     for office in [&one, &two] {
-        until("three sales to be known", async || {
-            let listed = office.connect().get("/performances", None).await.expect(200);
-            (listed["performances"].as_array()?.len() == 3).then_some(())
-        })
-        .await;
+        office.lists(3).await;
     }
     let closed = one.kill().await;
     verify(&closed, &url).await;

@@ -104,11 +104,7 @@ async fn three_nodes_sell_out_while_they_and_their_database_are_lost() {
     let sale = small_sale("arena-1", "Z", seats_in_a_row, &limits);
     nodes[0].schedule("arena", &sale).await;
     for node in &nodes {
-        until("the sale to be known", async || {
-            let listed = node.connect().get("/performances", None).await.expect(200);
-            (listed["performances"].as_array()?.len() == 1).then_some(())
-        })
-        .await;
+        node.lists(1).await;
     }
     let balancer = Balancer::before(&nodes).await;
 

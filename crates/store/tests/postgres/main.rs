@@ -375,10 +375,7 @@ fn a_connection_keeps_what_its_commits_wait_for() {
     let second = after(Some(&first), b"second");
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
-        let waiting = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'"
-        );
-        until(|| (server.run("public", &waiting) == "1").then_some(()));
+        one_waits_for_a_standby(&server);
         server.commits_wait_for("");
         assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
     });
@@ -529,6 +526,13 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
         thread::sleep(Duration::from_millis(2));
     }
     panic!("it was waited for in vain");
+}
+
+/// Looks until one commit of ours waits for a standby.
+fn one_waits_for_a_standby(server: &Server) {
+    let waiting =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'");
+    until(|| (server.run("public", &waiting) == "1").then_some(()));
 }
 
 /// Ends the connection of a statement of ours that waits like this, once there is one.

@@ -6,7 +6,7 @@ use std::thread;
 use pgserver::Server;
 use store::{Appended, Batch, Head, Journal};
 
-use super::{ONE, OURS, SCHEMA, after, append, options, setup, to_one, until};
+use super::{ONE, SCHEMA, after, append, one_waits_for_a_standby, options, setup, to_one, until};
 
 /// A primary and a standby that its commits wait for.
 fn pair() -> (Server, Server) {
@@ -86,10 +86,7 @@ fn what_a_restart_shows_is_not_read_before_the_standby_has_it() {
     let second = after(Some(&first), b"second");
     thread::scope(|scope| {
         let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
-        let waiting = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'"
-        );
-        until(|| (server.run("public", &waiting) == "1").then_some(()));
+        one_waits_for_a_standby(&server);
         server.crash();
         assert!(sent.join().unwrap().is_err());
     });

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::book::Book;
 use super::client::{Ask, Connection};
-use super::{Buyer, PATIENCE, note};
+use super::{Buyer, PATIENCE, note, until};
 
 /// How a box office is started, beside what every test needs.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +91,15 @@ impl BoxOffice {
 
     pub(crate) async fn schedule(&self, sale_id: &str, sale: &Value) {
         self.operate("PUT", &format!("/admin/sales/{sale_id}"), Some(sale)).await;
+    }
+
+    /// Waits until this one lists so many performances, whichever node scheduled them.
+    pub(crate) async fn lists(&self, performances: usize) {
+        until("the sales to be known", async || {
+            let listed = self.connect().get("/performances", None).await.expect(200);
+            (listed["performances"].as_array()?.len() == performances).then_some(())
+        })
+        .await;
     }
 
     /// What operators see of a sale.
