@@ -478,8 +478,7 @@ impl<R> Core<R> {
             // Whoever was told that the outcome is unknown does not wait for it; what the provider
             // said, and who was seen, must not be lost however often others come first.
             if waiting.to.is_some() || waiting.request.actor == Actor::System {
-                let priority = Priority::of(&waiting.request.command);
-                self.queues[priority as usize].push_front(waiting);
+                self.put_back(waiting);
             }
         }
         self.sale = self.base.clone();
@@ -511,9 +510,16 @@ impl<R> Core<R> {
         self.tell_sure(sure, now, out);
         for UnsureAnswer { mut waiting, .. } in stale.into_iter().rev() {
             waiting.sure_from = Some(number);
-            let priority = Priority::of(&waiting.request.command);
-            self.queues[priority as usize].push_front(waiting);
+            self.put_back(waiting);
         }
+    }
+
+    /// Has what was decided once decided again, before all that came later: of several that came at the same
+    /// time the last is to be put back first.
+    fn put_back(&mut self, waiting: Waiting<R>) {
+        let queue = &mut self.queues[Priority::of(&waiting.request.command) as usize];
+        let place = queue.partition_point(|other| other.since < waiting.since);
+        queue.insert(place, waiting);
     }
 
     fn tell_sure(&mut self, sure: Vec<UnsureAnswer<R>>, now: Timestamp, out: &mut Vec<Output<R>>) {

@@ -474,6 +474,33 @@ fn a_refusal_that_is_no_longer_true_is_not_told() {
     assert!(desk.looks.is_empty(), "it is as new as that look already");
 }
 
+/// Two refusals turn out to be old, by one look after the other: the first who came is the first again.
+#[test]
+fn who_came_first_is_asked_again_first() {
+    let mut desk = Desk::open_shared(3);
+    let (ann, bob, eve) = (desk.admit(1), desk.admit(2), desk.admit(3));
+    desk.offer(4, hold(ann, 4, &[0]));
+    desk.settle();
+    drop(desk.answer(4));
+    (2..=3).for_each(|caller| desk.poll(caller));
+    let mut other = desk.fork();
+    other.offer(5, Command::GiveBack { place: ann, reservation: ReservationId(4) });
+    other.settle();
+    let (head, newer) = (other.head(), other.newer_than(&desk));
+
+    desk.offer(6, hold(bob, 6, &[0]));
+    desk.advance();
+    desk.pass(1_000);
+    desk.offer(7, hold(eve, 7, &[0]));
+    desk.advance();
+    desk.looked(head, None).advance();
+    desk.looked(head, None).advance();
+    desk.caught_up(&newer);
+    desk.settle();
+    assert!(matches!(desk.answer(6), Answer::Reservation { .. }));
+    assert!(matches!(desk.refusal(7), Refusal::SeatTaken { .. }));
+}
+
 #[test]
 fn a_refusal_that_cannot_be_confirmed_is_none() {
     let mut desk = Desk::open_shared(2);
