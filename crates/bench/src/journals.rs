@@ -20,12 +20,7 @@ const SPARE: f64 = 1.2;
 
 /// Measures the row.
 pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
-    let server = Server::start(Setup {
-        within: Some(plan.dir.clone()),
-        through: plan.cores.server_words(),
-        ..Setup::default()
-    })
-    .map_err(|why| fault("the PostgreSQL server", &why))?;
+    let server = start(plan)?;
     let embedded = plan.clone();
     let mut expected = RATE_EXPECTED;
     // The product of these pairs is what is asked about, and its floor what it is measured by.
@@ -47,6 +42,16 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
         pairs.floor.push(on_sqlite);
     }
     Ok(reading(&pairs))
+}
+
+/// A PostgreSQL server on the disk of the box office and on its core.
+pub(crate) fn start(plan: &Plan) -> Result<Server, Fault> {
+    let setup = Setup {
+        within: Some(plan.dir.clone()),
+        through: plan.cores.server_words(),
+        ..Setup::default()
+    };
+    Server::start(setup).map_err(|why| fault("the PostgreSQL server", &why))
 }
 
 fn hold(plan: &Plan, expected: f64) -> Result<Round, Fault> {

@@ -8,7 +8,7 @@
 //!
 //! In reading order: every row (`rows`); what is measured of them, by rounds of box office and floor
 //! in turns (`compare`, `scenes`, `calls`, `measure`), in this process (`position`), over one long
-//! fill (`fill`), by size (`growth`), with another journal (`journals`), from outside (`restart`,
+//! fill (`fill`), by size (`growth`), with another journal (`journals`), on several nodes (`nodes`), from outside (`restart`,
 //! `latency`, `streams`, `overload`, `trace`); the servers as processes (`office`, `process`,
 //! `plainly`); what follows from the numbers (`round`,
 //! `series`, `verdict`) and how it is told (`report`, `figures`, `machine`).
@@ -30,6 +30,7 @@ mod journals;
 mod latency;
 mod machine;
 mod measure;
+mod nodes;
 mod office;
 mod order;
 mod overload;
@@ -196,6 +197,7 @@ fn measure(plan: &Plan, row: &Row) -> Result<Reading, Fault> {
         "trace" => trace::measure(plan),
         "streams" => streams::measure(plan),
         "postgres" => journals::measure(plan),
+        "nodes" => nodes::measure(plan),
         other => Err(Fault(format!("nothing measures `{other}`"))),
     }
 }

@@ -75,12 +75,51 @@ pub(crate) fn closed_round(
     calls: &Shared<Calls>,
     beside: &[Beside],
 ) -> Result<Round, Fault> {
-    let mut closing = Closed::new(target.public, plan.connections, plan.measured);
+    let closing = closing(plan, target.public, plan.connections);
+    round(plan, target, calls, beside, closed(&closing, calls))
+}
+
+fn closing(plan: &Plan, addr: SocketAddr, connections: usize) -> Closed {
+    let mut closing = Closed::new(addr, connections, plan.measured);
     closing.warm_up = plan.warm_up;
     // What is measured is the server, not how fast this side fills its memory.
     closing.kept_max = KEPT_MAX;
     closing.is_awake = true;
-    round(plan, target, calls, beside, closed(&closing, calls))
+    closing
+}
+
+/// As fast as closed loops go that share the connections and each ask another server, all at the same
+/// time: what each of these got, and what processor time something else took meanwhile that works for all.
+pub(crate) fn closed_rounds(
+    plan: &Plan,
+    loads: &[(Target<'_>, Shared<Calls>)],
+    others_cpu_s: impl Fn() -> f64,
+) -> Result<(Vec<Round>, f64), Fault> {
+    let runtime = runtime().map_err(|error| fault("the load", &error))?;
+    let connections = plan.connections / loads.len();
+    runtime.block_on(async {
+        let begun = |(target, calls): &(Target<'_>, Shared<Calls>)| {
+            let (closing, calls) = (closing(plan, target.public, connections), calls.clone());
+            tokio::task::spawn_local(async move { closed(&closing, &calls).await })
+        };
+        let running: Vec<_> = loads.iter().map(begun).collect();
+        tokio::time::sleep(plan.warm_up).await;
+        let (mut begins, others_begin_s) = (Vec::new(), others_cpu_s());
+        for (target, _) in loads {
+            begins.push(Used::now(*target).await);
+        }
+        let mut outcomes = Vec::new();
+        for task in running {
+            outcomes.push(task.await.expect("a load does not panic"));
+        }
+        let others_s = others_cpu_s() - others_begin_s;
+        let mut rounds = Vec::new();
+        for (((target, calls), begin), outcome) in loads.iter().zip(begins).zip(&outcomes) {
+            let end = Used::now(*target).await;
+            rounds.push(summed(calls, &[], outcome, (begin, end), &[]));
+        }
+        Ok((rounds, others_s))
+    })
 }
 
 /// At a fixed rate, with everything beside it.

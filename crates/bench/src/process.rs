@@ -81,12 +81,26 @@ pub(crate) fn cpu_s(process: &str) -> f64 {
     ticks(&stat).map_or(f64::NAN, |ticks| ticks / TICKS_PER_SECOND)
 }
 
-/// User and system time. The second field is the program's name in brackets and may hold anything.
+/// Processor time so far of a process and all its children, those that have ended too, in seconds.
+pub(crate) fn family_cpu_s(process: u32) -> f64 {
+    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let children = read(format!("/proc/{process}/task/{process}/children"));
+    let own =
+        times(&read(format!("/proc/{process}/stat"))).map_or(f64::NAN, |[own, ended]| own + ended);
+    own / TICKS_PER_SECOND + children.split_whitespace().map(cpu_s).sum::<f64>()
+}
+
 fn ticks(stat: &str) -> Option<f64> {
+    times(stat).map(|[own, _]| own)
+}
+
+/// User and system time, its own and that of children it has waited for. The second field is the program's
+/// name in brackets and may hold anything.
+fn times(stat: &str) -> Option<[f64; 2]> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_whitespace().skip(11);
-    let (user, system) = (times.next()?, times.next()?);
-    Some(user.parse::<f64>().ok()? + system.parse::<f64>().ok()?)
+    let mut times = fields.split_whitespace().skip(11).map(str::parse::<f64>);
+    let mut both = || Some(times.next()?.ok()? + times.next()?.ok()?);
+    Some([both()?, both()?])
 }
 
 fn memory_of(status: &str, name: &str) -> Option<f64> {
@@ -123,6 +137,8 @@ mod tests {
     fn processor_time_is_found_behind_any_name() {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 9 0 1 2 3";
         assert_eq!(ticks(stat), Some(300.0));
+        assert_eq!(times(&stat.replace(" 50 0 0 ", " 50 3 4 ")), Some([300.0, 7.0]));
+        assert!(family_cpu_s(std::process::id()) >= 0.0);
         assert_eq!(ticks(""), None);
         assert!(cpu_s("self") >= 0.0);
     }

@@ -18,6 +18,8 @@ use crate::{Fault, Plan};
 
 /// Seats of a large hall.
 pub(crate) const LARGE: u32 = 50_000;
+/// And of a small one.
+const SMALL: u32 = 1_000;
 /// People inside one sale, at most: the highest `active_limit`.
 const INSIDE_MAX: u32 = 1_000_000;
 /// Performances of one sale, at most: small halls are soon full.
@@ -63,6 +65,21 @@ pub(crate) fn hold_in(plan: &Plan, rate: f64, seats: u32, sales: u32) -> Result<
     let end = stage.inside.tokens.len();
     let calls = Calls::Hold(Holds::new(stage.inside.clone(), 0, end));
     stage.scene(calls, &[])
+}
+
+/// The same for several nodes on one store: the first of them, and as many holds for each, in halls of
+/// a thousand seats where there are several sales.
+pub(crate) fn hold_among(
+    plan: &Plan,
+    rate: f64,
+    (nodes, sales): (u32, u32),
+) -> Result<(Office, Vec<Shared<Calls>>), Fault> {
+    let seats = if sales > 1 { SMALL } else { LARGE };
+    let stage = Stage::inside(plan, rate, seats, sales)?;
+    let each = stage.inside.tokens.len() / nodes;
+    let holds = |node| Holds::new(stage.inside.clone(), node * each, (node + 1) * each);
+    let calls = (0..nodes).map(|node| Shared::new(Calls::Hold(holds(node)))).collect();
+    Ok((stage.office, calls))
 }
 
 /// Payments: as many reservations as the round can need.

@@ -6,6 +6,8 @@
 //!
 //! Deliberately absent: any knowledge of what is kept in it.
 
+mod plainly;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,6 +17,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+pub use plainly::PlainHolds;
 
 /// The user of the system that Debian's package makes.
 const SYSTEM_USER: &str = "postgres";
@@ -328,6 +332,13 @@ impl Server {
         }
     }
 
+    /// The number of its first process, whose children the others are; none while it does not run.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        let noted = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        noted.lines().next()?.trim().parse().ok()
+    }
+
     /// What it logged.
     #[must_use]
     pub fn said(&self) -> String {
@@ -410,11 +421,19 @@ impl Server {
         Ok(())
     }
 
-    /// A program of PostgreSQL, or any other, as the user that may run it.
+    /// A program of PostgreSQL, or any other, as the user that may run it, started as the server is.
     fn program(&self, name: &str) -> Command {
+        self.program_through(name, self.setup.through.clone())
+    }
+
+    /// The same, started as whoever calls was.
+    fn program_beside(&self, name: &str) -> Command {
+        self.program_through(name, Vec::new())
+    }
+
+    fn program_through(&self, name: &str, mut words: Vec<String>) -> Command {
         let path = self.programs.join(name);
         let path = if path.exists() { path } else { PathBuf::from(name) };
-        let mut words: Vec<String> = self.setup.through.clone();
         if self.is_root {
             let give_up = ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER];
             words.extend(give_up.iter().map(ToString::to_string));

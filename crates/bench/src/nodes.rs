@@ -1,0 +1,216 @@
+//! The same hold on one node, on two and on three, over one PostgreSQL: one sale that everybody wants, and
+//! several at once; and beside them what a plain transaction for each hold gets of the same server.
+//!
+//! The server and all nodes have one core together, so more nodes cannot carry more here. What is looked
+//! at is what they take from each other: by conflicts, and by turns. How many nodes one server feeds
+//! follows from the processor time that each of the two takes for a hold.
+
+use pgserver::{PlainHolds, Server};
+
+use crate::figures::{PerSecond, Seconds};
+use crate::journals;
+use crate::measure::{Target, closed_rounds};
+use crate::office::Office;
+use crate::process::family_cpu_s;
+use crate::report::{Reading, Table};
+use crate::round::{Round, count};
+use crate::scenes;
+use crate::series::{Series, ratios};
+use crate::verdict::Verdict;
+use crate::{Fault, Plan, fault, tell};
+
+/// What three nodes must carry of what one does.
+const LEAST: f64 = 0.8;
+/// How many times as long as at another node the slowest hundredth may take.
+const P99_RATIO_MAX: f64 = 5.0;
+/// What is expected before it has been measured, in holds a second.
+const RATE_EXPECTED: f64 = 25_000.0;
+/// How much more is made ready than the round before has used.
+const SPARE: f64 = 1.2;
+const NODES: [u32; 3] = [1, 2, 3];
+/// One sale that everybody wants, and many.
+const SALES: [u32; 2] = [1, 12];
+/// Connections of the plain transactions.
+const CLIENTS: [u32; 2] = [16, 64];
+
+/// One round of several nodes.
+#[derive(Debug)]
+struct Together {
+    nodes: Vec<Round>,
+    /// Processor time of PostgreSQL for each hold, in seconds.
+    postgres_s: f64,
+}
+
+impl Together {
+    fn rate(&self) -> f64 {
+        self.nodes.iter().map(Round::rate).sum()
+    }
+
+    fn each(&self, of: impl Fn(&Round) -> f64) -> Option<Series> {
+        Series::of(self.nodes.iter().map(of))
+    }
+
+    fn cpu_per_call_s(&self) -> f64 {
+        let answered: u64 = self.nodes.iter().map(|round| round.answered).sum();
+        let cpu_s: f64 = self.nodes.iter().map(|round| round.server_cpu_s).sum();
+        cpu_s / count(answered)
+    }
+}
+
+/// Measures the row.
+pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
+    let server = journals::start(plan)?;
+    let mut table = Table::new(&[
+        "",
+        "holds",
+        "p50",
+        "p99, the quickest node's and the slowest's",
+        "nodes' processor per hold",
+        "PostgreSQL's",
+        "holds per commit",
+    ]);
+    // By the number of nodes, one sale.
+    let mut hot: Vec<Vec<Together>> = Vec::new();
+    for sales in SALES {
+        let mut expected = RATE_EXPECTED;
+        let mut all: Vec<Vec<Together>> = NODES.iter().map(|_| Vec::new()).collect();
+        for number in 0..plan.rounds {
+            for (nodes, rounds) in NODES.into_iter().zip(&mut all) {
+                let schema = format!("round_{number}_{sales}_{nodes}");
+                let round = together(plan, &server, &schema, expected, (nodes, sales))?;
+                let rate = PerSecond(round.rate());
+                tell(&format!("  {sales} sales, {nodes} nodes, {}: {rate}", number + 1));
+                expected = RATE_EXPECTED.min(expected.max(round.rate() * SPARE));
+                rounds.push(round);
+            }
+        }
+        for (nodes, rounds) in NODES.into_iter().zip(&all) {
+            table.rows.push(line(nodes, sales, rounds));
+        }
+        if sales == 1 {
+            hot = all;
+        }
+    }
+    for clients in CLIENTS {
+        let mut rounds = Vec::new();
+        for number in 0..plan.rounds {
+            let schema = format!("plain_{number}_{clients}");
+            let seconds = u32::try_from(plan.measured.as_secs()).expect("minutes at most").max(1);
+            let held = server.hold_plainly(clients, seconds, &schema);
+            rounds.push(held.map_err(|why| fault("pgbench", &why))?);
+        }
+        table.rows.push(plain_line(clients, &rounds));
+    }
+    Ok(reading(plan, &hot, table))
+}
+
+/// A round of so many nodes on a store of their own.
+fn together(
+    plan: &Plan,
+    server: &Server,
+    schema: &str,
+    expected: f64,
+    (nodes, sales): (u32, u32),
+) -> Result<Together, Fault> {
+    let plan = Plan { store: Some(server.make_schema(schema)), ..plan.clone() };
+    let (first, calls) = scenes::hold_among(&plan, expected, (nodes, sales))?;
+    let mut offices = vec![first];
+    for _ in 1..nodes {
+        // It finds the sales in the store.
+        offices.push(Office::open(&plan)?);
+    }
+    let targets: Vec<Target<'_>> = offices.iter().map(Office::target).collect();
+    let loads: Vec<_> = targets.into_iter().zip(calls).collect();
+    let postgres_cpu_s = || server.process().map_or(f64::NAN, family_cpu_s);
+    let (nodes, cpu_s) = closed_rounds(&plan, &loads, postgres_cpu_s)?;
+    if let Some(why) = nodes.iter().find_map(Round::fault) {
+        return Err(Fault(why));
+    }
+    let answered: u64 = nodes.iter().map(|round| round.answered).sum();
+    Ok(Together { nodes, postgres_s: cpu_s / count(answered) })
+}
+
+fn line(nodes: u32, sales: u32, rounds: &[Together]) -> Vec<String> {
+    let median =
+        |of: &dyn Fn(&Together) -> f64| Series::of(rounds.iter().map(of)).map(|s| s.median);
+    let seconds = |of: &dyn Fn(&Together) -> f64| {
+        median(of).map_or_else(String::new, |s| Seconds(s).to_string())
+    };
+    let at_nodes = |of: fn(&Round) -> f64, end: fn(Series) -> f64| {
+        seconds(&|round| round.each(of).map_or(f64::NAN, end))
+    };
+    let p99 = [|series: Series| series.min, |series: Series| series.max];
+    let [quickest, slowest] = p99.map(|end| at_nodes(|round| round.p99_s, end));
+    let per_commit = |round: &Together| {
+        round
+            .each(|round| round.writes_per_commit().unwrap_or(f64::NAN))
+            .map_or(f64::NAN, |s| s.median)
+    };
+    vec![
+        format!("{nodes} {}, {sales} {}", plural(nodes, "node"), plural(sales, "sale")),
+        rates(rounds.iter().map(Together::rate)),
+        at_nodes(|round| round.p50_s, |series| series.median),
+        if nodes == 1 { slowest } else { format!("{quickest}, {slowest}") },
+        seconds(&Together::cpu_per_call_s),
+        seconds(&|round| round.postgres_s),
+        median(&per_commit).map_or_else(String::new, |writes| format!("{writes:.0}")),
+    ]
+}
+
+fn plain_line(clients: u32, rounds: &[PlainHolds]) -> Vec<String> {
+    let seconds = |of: fn(&PlainHolds) -> f64| {
+        Series::of(rounds.iter().map(of))
+            .map_or_else(String::new, |s| Seconds(s.median).to_string())
+    };
+    let rate = |holds: &PlainHolds| count(holds.count) / holds.seconds;
+    vec![
+        format!("a transaction for each hold, {clients} connections"),
+        rates(rounds.iter().map(rate)),
+        seconds(|holds| holds.p50_s),
+        seconds(|holds| holds.p99_s),
+        "–".to_owned(),
+        String::new(),
+        "1".to_owned(),
+    ]
+}
+
+fn plural(count: u32, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+fn rates(rates: impl Iterator<Item = f64>) -> String {
+    Series::of(rates).map_or_else(String::new, |Series { median, min, max }| {
+        format!("{} ({}..{})", PerSecond(median), PerSecond(min), PerSecond(max))
+    })
+}
+
+fn reading(plan: &Plan, hot: &[Vec<Together>], table: Table) -> Reading {
+    let rates = |rounds: &[Together]| rounds.iter().map(Together::rate).collect::<Vec<_>>();
+    let (one, three) = (rates(&hot[0]), rates(&hot[NODES.len() - 1]));
+    let p99_ratio =
+        |round: &Together| round.each(|round| round.p99_s).map_or(f64::NAN, |s| s.swing());
+    let carried = Series::of(ratios(&three, &one));
+    let apart = Series::of(hot.iter().skip(1).flatten().map(p99_ratio));
+    let (measured, verdict) = match carried.zip(apart) {
+        None => (String::new(), Verdict::Void("there was no whole round".to_owned())),
+        Some((carried, apart)) => {
+            let is_fair = apart.max <= P99_RATIO_MAX;
+            let verdict =
+                if carried.median >= LEAST && is_fair { Verdict::Reached } else { Verdict::Missed };
+            let measured = format!(
+                "three nodes carry {:.2} ({:.2}..{:.2}) of what one does; one node's p99 is {:.1} \
+                 times another's, {:.1} at most",
+                carried.median, carried.min, carried.max, apart.median, apart.max
+            );
+            (measured, verdict)
+        }
+    };
+    let details = vec![format!(
+        "PostgreSQL with its defaults and all nodes share one core; {} connections, divided among the \
+         nodes, each of whose buyers holds a seat of its own. Several sales are busy all the time, on \
+         every node. The plain transactions are those of `pgbench`: `SELECT … FOR UPDATE`, update, \
+         insert, commit, each for another seat, prepared, without HTTP, a token or a line.",
+        plan.connections
+    )];
+    Reading { measured, details, tables: vec![table], verdict }
+}
