@@ -116,8 +116,9 @@ fn what_there_is<'s>(seats: &Seats, stretches: impl Iterator<Item = &'s Stretch>
             }
             available_count += free.count_ones();
             largest_adjacent = largest_adjacent.max(run + free.trailing_ones());
-            run = if free == u64::MAX { run + u64::BITS } else { free.leading_ones() };
-            while largest_adjacent < u64::BITS && runs(free, largest_adjacent + 1) != 0 {
+            // Not all of a word is free, for then there would have been a group.
+            run = free.leading_ones();
+            while largest_adjacent < GROUP_MAX && runs(free, largest_adjacent + 1) != 0 {
                 largest_adjacent += 1;
             }
         }

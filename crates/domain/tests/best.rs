@@ -97,6 +97,33 @@ fn performance(rows: &[NextRow], wheelchair: Option<prop::sample::Index>) -> Per
     }
 }
 
+/// Wherever they stand in a row of several words, also where one word or one look ends.
+#[test]
+fn the_only_seats_of_a_long_row_are_found() {
+    for (length, count) in [(200, 1), (200, 2), (200, 3), (130, GROUP_MAX)] {
+        for start in 0..=length - count {
+            let free = start..start + count;
+            let changes = |at: u32| at == start || at == start + count;
+            let seat = |at| NextSeat { step: 50, other_grade: false, other_state: changes(at) };
+            // The first seat is free unless it changes: begin as if the one before it was withheld.
+            let mut seats: Vec<_> = (0..length).map(seat).collect();
+            seats[0].other_state = start != 0;
+            let row = NextRow { left: -700, slant: 0, seats };
+            let asked = performance(&[row], None);
+            let plan = Plan {
+                currency: Currency::KRW,
+                time_zone: "Asia/Seoul".into(),
+                pools: vec!["press".into()],
+                performances: vec![asked],
+            };
+            let hall = Hall::build(plan).expect("a hall");
+            let seats = Seats::of(&hall);
+            let best = best_seats(&hall, &seats, 0, count, None);
+            assert_eq!(best, Ok(free.map(SeatIndex).collect()), "{count} seats from {start} on");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
