@@ -63,6 +63,8 @@ const TURNED_AWAY_MAX: usize = 4_096;
 const UNSURE_MAX: usize = 4_096;
 /// How long it is good for what a look found of the others' heartbeats.
 const WITNESS_MAX: Millis = 2_000;
+/// How long whoever wrote last has to write what is due by time alone, before others do.
+const OTHERS_SETTLE_AFTER: Millis = 200;
 /// How often waiting requests are looked through for those that have waited too long.
 const PATIENCE_EVERY: Millis = 250;
 
@@ -585,9 +587,7 @@ impl<R> Core<R> {
             if let Some(entries) = self.presence.due(&self.sale, &self.seen, now) {
                 self.saw(entries, now);
             }
-            if self.is_silent(now)
-                || self.sale.next_deadline().is_some_and(|deadline| deadline <= now)
-            {
+            if self.is_silent(now) || self.settles_at().is_some_and(|at| at <= now) {
                 self.settle_due(now);
             }
             let turned_away = std::mem::take(&mut self.turned_away);
@@ -622,7 +622,7 @@ impl<R> Core<R> {
             || self.is_in_doubt(now);
         let room = self.has_room(now);
         [
-            self.sale.next_deadline().filter(|_| room),
+            self.settles_at().filter(|_| room),
             self.calls.next_at(),
             self.presence.next_at(&self.sale).filter(|_| room),
             self.in_flight.as_ref().and_then(|b| b.retry.as_ref()).map(|(_, at)| *at),
@@ -632,6 +632,15 @@ impl<R> Core<R> {
         .flatten()
         .min()
         .unwrap_or(Timestamp(u64::MAX))
+    }
+
+    /// When what is due by time alone is to be written from here: of several nodes by the one that wrote last,
+    /// and by the others if that one does not, so that they need not all try at once.
+    fn settles_at(&self) -> Option<Timestamp> {
+        let wrote_last = self.tip.id.0 >> u64::BITS == u128::from(self.config.node);
+        let waits = self.is_shared() && !wrote_last;
+        let deadline = self.sale.next_deadline()?;
+        Some(if waits { deadline.plus(OTHERS_SETTLE_AFTER) } else { deadline })
     }
 
     /// A command of the system's own.

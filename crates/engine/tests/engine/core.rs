@@ -501,6 +501,25 @@ fn who_came_first_is_asked_again_first() {
     assert!(matches!(desk.refusal(7), Refusal::SeatTaken { .. }));
 }
 
+/// What time alone brings is written by the node that wrote last; by another one if that is gone.
+#[test]
+fn one_node_of_several_lets_seats_go_at_a_deadline() {
+    let mut desk = Desk::open_shared(1);
+    let ann = desk.admit(1);
+    desk.offer(2, hold(ann, 2, &[0]));
+    desk.settle();
+    drop(desk.answer(2));
+    let mut other = desk.fork_shared();
+    let writes_at = |desk: &mut Desk| {
+        while desk.advance().appends.is_empty() {
+            desk.pass(50);
+        }
+        desk.now()
+    };
+    let first = writes_at(&mut desk);
+    assert_eq!(writes_at(&mut other), first + 200);
+}
+
 #[test]
 fn a_refusal_that_cannot_be_confirmed_is_none() {
     let mut desk = Desk::open_shared(2);

@@ -153,6 +153,15 @@ impl Desk {
 
     /// Another node on the same history.
     pub(crate) fn fork(&mut self) -> Self {
+        self.fork_as(Config { node: 2, ..Config::default() })
+    }
+
+    /// The same, where it is known that others write too.
+    pub(crate) fn fork_shared(&mut self) -> Self {
+        self.fork_as(Config { node: 2, follow_every: Some(50), ..Config::default() })
+    }
+
+    fn fork_as(&mut self, config: Config) -> Self {
         let mut sale = domain::Sale::default();
         for batch in &self.history {
             for record in store::codec::read_records(&batch.body).unwrap() {
@@ -166,7 +175,7 @@ impl Desk {
             events_since_snapshot: 0,
         };
         Self {
-            core: core(recovered, Config { node: 2, ..Config::default() }),
+            core: core(recovered, config),
             now: self.now,
             history: self.history.clone(),
             replies: BTreeMap::new(),
@@ -195,6 +204,11 @@ impl Desk {
         self.core.advance(Timestamp(self.now), &mut out);
         self.keep(out);
         self
+    }
+
+    /// What time it is, in milliseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
     }
 
     /// The one batch that is to be appended.
