@@ -8,6 +8,7 @@ use domain::best::{GROUP_MAX, best_seats};
 use domain::id::{PerformanceId, SeatIndex};
 use domain::money::{Currency, Money};
 use domain::plan::{Grade, Hall, Performance, Plan, Row, Seat, Section, WheelchairPlace};
+use domain::refusal::Refusal;
 use domain::seats::{SeatState, Seats};
 use domain::time::Timestamp;
 use proptest::prelude::*;
@@ -100,7 +101,7 @@ fn performance(rows: &[NextRow], wheelchair: Option<prop::sample::Index>) -> Per
 /// Wherever they stand in a row of several words, also where one word or one look ends.
 #[test]
 fn the_only_seats_of_a_long_row_are_found() {
-    for (length, count) in [(200, 1), (200, 2), (200, 3), (130, GROUP_MAX)] {
+    for (length, count) in [(200, 1), (200, 2), (200, 3), (130, GROUP_MAX - 1), (130, GROUP_MAX)] {
         for start in 0..=length - count {
             let free = start..start + count;
             let changes = |at: u32| at == start || at == start + count;
@@ -120,6 +121,12 @@ fn the_only_seats_of_a_long_row_are_found() {
             let seats = Seats::of(&hall);
             let best = best_seats(&hall, &seats, 0, count, None);
             assert_eq!(best, Ok(free.map(SeatIndex).collect()), "{count} seats from {start} on");
+            if count < GROUP_MAX {
+                let one_more = best_seats(&hall, &seats, 0, count + 1, None);
+                let told =
+                    Refusal::NoAdjacentSeats { available_count: count, largest_adjacent: count };
+                assert_eq!(one_more, Err(told), "{count} seats from {start} on");
+            }
         }
     }
 }
