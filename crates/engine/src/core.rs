@@ -28,12 +28,12 @@ use domain::id::{EntryIndex, PaymentIndex, Place};
 use domain::sale::{Outcome, Phase, ReservationView, Sale};
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal};
-use store::codec::{Actor, Cause, CommandKind, write_record};
-use store::{Append, Batch, BatchId, Head, StreamId};
+use store::codec::{self, Actor, Cause, CommandKind, write_record};
+use store::{Append, Batch, BatchId, Format, Head, StreamId};
 
 use crate::handle::Publication;
 use crate::meters::{CoreState, PaymentCounts};
-use crate::recovery::Recovered;
+use crate::recovery::{Recovered, ReplayError};
 use crate::seen::SeenTable;
 use crate::{
     Answer, CallResult, Config, Failure, Instrument, PendingCall, Priority, Reply, Request,
@@ -242,6 +242,12 @@ pub struct Core<R> {
     /// Nothing was written from then until something was: to be journalled before anything else.
     silent_since: Option<Timestamp>,
     unsure: Unsure<R>,
+    /// What batches that are begun are written in.
+    format: Format,
+    /// A batch cannot be read here, so nothing more is decided.
+    is_unreadable: bool,
+    /// The look from which on somebody else should take out a silence, for this node cannot.
+    owed_since: Option<Timestamp>,
     /// When the last look began that asked for the others' heartbeats.
     witnessed_at: Timestamp,
     paying: BTreeMap<PaymentIndex, PayingCaller<R>>,
@@ -295,6 +301,9 @@ impl<R> Core<R> {
             alive_at: alive_at.max(last_at),
             silent_since: None,
             unsure: Unsure::default(),
+            format: Format::FIRST,
+            is_unreadable: false,
+            owed_since: None,
             witnessed_at: Timestamp::default(),
             paying: BTreeMap::new(),
             begun: 0,
@@ -339,6 +348,12 @@ impl<R> Core<R> {
             && self.queues.iter().all(VecDeque::is_empty)
     }
 
+    /// Batches that are begun from now on may be written in every format up to this one, which is not
+    /// later than [`codec::FORMAT_MAX`]; until this is said, in the first. One that is open keeps its own.
+    pub fn may_write(&mut self, format: Format) {
+        self.format = format;
+    }
+
     /// Takes a request in, or sheds it.
     pub fn offer(&mut self, request: Request, to: R, now: Timestamp, out: &mut Vec<Output<R>>) {
         let priority = Priority::of(&request.command);
@@ -348,7 +363,7 @@ impl<R> Core<R> {
                 && self.paying.len() + self.begun + queue.len() >= self.config.payments_in_flight);
         // While the store cannot be written, what waits already may still succeed; more would only
         // wait in vain.
-        let failure = if self.store_failing {
+        let failure = if self.store_failing || self.is_unreadable {
             Some(Failure::Unavailable)
         } else if full {
             Some(Failure::Overloaded)
@@ -371,6 +386,10 @@ impl<R> Core<R> {
 
     /// The provider's answer to a call.
     pub fn call_finished(&mut self, payment: PaymentIndex, result: CallResult, now: Timestamp) {
+        if self.is_unreadable {
+            // Whoever can read the sale asks the provider too.
+            return;
+        }
         if self.catching_up {
             // The working copy is older than what is durable, and may not know the payment.
             self.unheard.push((payment, result));
@@ -384,7 +403,7 @@ impl<R> Core<R> {
 
     /// The store was written at `at`, by this node.
     pub fn heartbeat(&mut self, at: Timestamp) {
-        if at.since(self.alive_at) >= SILENCE_MIN {
+        if !self.is_unreadable && at.since(self.alive_at) >= SILENCE_MIN {
             self.silent_since.get_or_insert(self.alive_at);
         }
         self.alive_at = self.alive_at.max(at);
@@ -392,8 +411,13 @@ impl<R> Core<R> {
 
     /// Whether a silence is still to be journalled. Until it is, nobody may write a heartbeat: a
     /// start after it would find the store alive, and never know how long it was not.
+    ///
+    /// Of a sale that cannot be read here, another node has to do it, and has the time for that.
     #[must_use]
     pub fn owes_silence(&self, now: Timestamp) -> bool {
+        if self.is_unreadable {
+            return self.is_shared() && self.is_silent(now);
+        }
         let in_flight = self.in_flight.as_ref().and_then(|batch| batch.silent_since);
         self.open.silent_since.or(in_flight).is_some() || self.store_failing || self.is_silent(now)
     }
@@ -503,6 +527,13 @@ impl<R> Core<R> {
             self.stands_written(at);
             self.witnessed_at = self.witnessed_at.max(look.began);
         }
+        if self.is_unreadable && self.is_silent(look.began) {
+            let since = *self.owed_since.get_or_insert(look.began);
+            if look.began.since(since) >= SILENCE_MIN {
+                self.stands_written(look.began);
+                self.owed_since = None;
+            }
+        }
         if !look.is_asked {
             return;
         }
@@ -542,15 +573,18 @@ impl<R> Core<R> {
     /// The batches after the last publication, up to the journal's head.
     ///
     /// # Errors
-    /// Why a batch cannot be read; the sale must not go on.
+    /// Why a batch cannot be read; nothing more is decided then, as after [`Core::cannot_read`].
     pub fn caught_up(
         &mut self,
         batches: &[Batch],
         now: Timestamp,
         out: &mut Vec<Output<R>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ReplayError> {
         for batch in batches {
-            crate::recovery::apply(&mut self.sale, batch)?;
+            if let Err(error) = crate::recovery::apply(&mut self.sale, self.stream, batch) {
+                self.cannot_read(out);
+                return Err(error);
+            }
             self.tip = batch.head();
             let at = Timestamp(batch.at_ms);
             self.last_at = self.last_at.max(at);
@@ -566,6 +600,28 @@ impl<R> Core<R> {
         }
         self.published(self.sale.clone(), now, out);
         Ok(())
+    }
+
+    /// There is a batch that cannot be read here: nothing is decided any more, for it would be decided by
+    /// a state that is known to be old. Tells all who wait, and from now on whoever comes. To be called
+    /// while nothing is open or in flight.
+    pub fn cannot_read(&mut self, out: &mut Vec<Output<R>>) {
+        self.is_unreadable = true;
+        // So that nothing goes on from the working copy.
+        self.catching_up = true;
+        self.sale = self.base.clone();
+        self.silent_since = None;
+        self.unheard.clear();
+        self.turned_away.clear();
+        let queued = self.queues.iter_mut().flat_map(std::mem::take);
+        for waiting in queued.chain(self.unsure.late(|_| true)) {
+            let Some(to) = waiting.to else { continue };
+            out.push(Output::Reply { to, entry: None, result: Err(Failure::Unavailable) });
+        }
+        for caller in std::mem::take(&mut self.paying).into_values() {
+            let Some(to) = caller.to else { continue };
+            out.push(Output::Reply { to, entry: None, result: Err(Failure::OutcomeUnknown) });
+        }
     }
 
     /// Lets time pass: decides what waits, seals, publishes, asks, loses patience.
@@ -679,6 +735,9 @@ impl<R> Core<R> {
         let mut events = std::mem::take(&mut self.events);
         let result = self.sale.execute(command, now, &mut events);
         if !events.is_empty() {
+            if self.open.body.is_empty() {
+                codec::begin(&mut self.open.body, self.format);
+            }
             write_record(&mut self.open.body, cause, &events);
             self.open.events += events.len() as u64;
             self.open.at = now;

@@ -20,6 +20,8 @@ pub struct Listed {
 /// All sales that are scheduled.
 #[derive(Debug, Default)]
 pub struct Directory {
+    /// Something that was written about sales cannot be read here.
+    lacks: bool,
     sales: BTreeMap<SaleId, Arc<SaleHandle>>,
     default: Option<Arc<SaleHandle>>,
     by_id: BTreeMap<PerformanceId, Listed>,
@@ -29,12 +31,22 @@ pub struct Directory {
 impl Directory {
     /// A directory of these sales; the marked ones are joined by those who name none, the first of
     /// them if there are several.
-    pub(crate) fn of(sales: impl IntoIterator<Item = (Arc<SaleHandle>, bool)>) -> Self {
-        let mut directory = Self::default();
+    ///
+    /// `lacks` says that the catalogue cannot be read to its end.
+    pub(crate) fn of(
+        sales: impl IntoIterator<Item = (Arc<SaleHandle>, bool)>,
+        lacks: bool,
+    ) -> Self {
+        let mut directory = Self { lacks, ..Self::default() };
         for (sale, default) in sales {
             let publication = sale.publication();
-            let Some(hall) = publication.sale.hall() else { continue };
-            for (number, performance) in (0..).zip(&hall.plan().performances) {
+            directory.lacks |= !sale.is_readable();
+            let hall = publication.sale.hall();
+            if hall.is_none() && sale.is_readable() {
+                continue;
+            }
+            let performances = hall.into_iter().flat_map(|hall| &hall.plan().performances);
+            for (number, performance) in (0..).zip(performances) {
                 let listed = Listed { sale: sale.clone(), performance: number };
                 directory.by_id.insert(performance.id.clone(), listed.clone());
                 directory.by_date.entry(performance.date).or_default().push(listed);
@@ -45,6 +57,13 @@ impl Directory {
             directory.sales.insert(sale.id().clone(), sale.clone());
         }
         directory
+    }
+
+    /// Whether what is not in here is not there. It may be where this program cannot read all that others
+    /// have written: a sale ([`SaleHandle::is_readable`]), or which sales there are.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.lacks
     }
 
     /// All sales, by name.

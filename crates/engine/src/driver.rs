@@ -13,7 +13,7 @@ mod sales;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 
@@ -22,7 +22,7 @@ use domain::id::{EntryIndex, PaymentIndex};
 use domain::sale::PlaceView;
 use domain::time::Timestamp;
 use domain::{Command, Refusal};
-use store::Journal;
+use store::{Format, Journal};
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Stopwatch, uptime_ms};
@@ -75,8 +75,26 @@ struct Shared {
     is_halted: AtomicBool,
     /// Requests that wait in the inbox.
     waiting: AtomicUsize,
+    /// The newest format that bodies may be written in, as the store last said.
+    format: AtomicU32,
     meters: Meters,
     watch: Option<Arc<dyn Watch>>,
+}
+
+impl Shared {
+    fn halted(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
+        self.halted.lock().expect("no thread has panicked")
+    }
+
+    /// Takes no more commands for the sale of this stream.
+    fn halt(&self, stream: u32, reason: String) {
+        self.halted().entry(stream).or_insert(reason);
+        self.is_halted.store(true, Ordering::Relaxed);
+    }
+
+    fn format(&self) -> Format {
+        Format(self.format.load(Ordering::Relaxed))
+    }
 }
 
 /// Requests in the inbox, at most: it is emptied between two commits.
@@ -97,6 +115,7 @@ impl Engine {
         let (writes, to_write) = mpsc::channel();
         let (snapshots, to_keep) = mpsc::sync_channel(1);
         let recovered = sales::recover(journal.as_ref())?;
+        let format = journal.format().map_err(ReplayError::Store)?;
         let store_now = Timestamp(journal.now_ms().map_err(ReplayError::Store)?);
         let clock = Clock::start(store_now.max(recovered.alive_at()));
         let follow = config.follow_every.map(|every| (every, Following::new(began_ms)));
@@ -114,6 +133,7 @@ impl Engine {
             halted: Mutex::new(BTreeMap::new()),
             is_halted: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            format: AtomicU32::new(format.0),
             meters: Meters::default(),
             watch: config.watch.clone(),
         });
@@ -123,7 +143,7 @@ impl Engine {
         let mut threads = vec![
             spawn("maepyo-writer", {
                 let (journal, shared) = (journal.clone(), shared.clone());
-                move || writer::write(journal.as_ref(), &shared, &to_write)
+                move || writer::write(journal.as_ref(), &shared, format, &to_write)
             })?,
             spawn("maepyo-snapshots", {
                 let journal = journal.clone();
@@ -242,7 +262,9 @@ impl Engine {
         if self.shared.stopped.load(Ordering::Acquire) {
             return Err(Failure::Unavailable);
         }
-        if self.shared.is_halted.load(Ordering::Relaxed) && self.halted().contains_key(&stream) {
+        if self.shared.is_halted.load(Ordering::Relaxed)
+            && self.shared.halted().contains_key(&stream)
+        {
             return Err(Failure::Unavailable);
         }
         if self.shared.waiting.load(Ordering::Relaxed) >= INBOX_MAX {
@@ -313,7 +335,7 @@ impl Engine {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let trouble = self.shared.trouble.lock().expect("no thread has panicked").clone();
-        trouble.or_else(|| self.halted().values().next().cloned())
+        trouble.or_else(|| self.shared.halted().values().next().cloned())
     }
 
     /// Takes no more commands for the sale of this stream until the next start: its callers hear
@@ -323,12 +345,14 @@ impl Engine {
     /// # Panics
     /// When a thread panicked, which ends the process.
     pub fn halt(&self, stream: u32, reason: String) {
-        self.halted().entry(stream).or_insert(reason);
-        self.shared.is_halted.store(true, Ordering::Relaxed);
+        self.shared.halt(stream, reason);
     }
 
-    fn halted(&self) -> MutexGuard<'_, BTreeMap<u32, String>> {
-        self.shared.halted.lock().expect("no thread has panicked")
+    /// The newest format that bodies may be written in, as the store said within the last seconds. Nodes
+    /// write in it, or in the newest that they know.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.shared.format()
     }
 
     /// What was counted since the start.

@@ -1,7 +1,7 @@
 //! What readers hold of a sale: its newest publication.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use domain::Sale;
@@ -40,6 +40,7 @@ pub struct SaleHandle {
     as_of: watch::Sender<u64>,
     /// For each slot, the batch after which somebody's write was answered last.
     written: Box<[AtomicU64]>,
+    is_unreadable: AtomicBool,
     core: SharedCoreState,
 }
 
@@ -54,8 +55,21 @@ impl SaleHandle {
             as_of: watch::Sender::new(publication.as_of),
             publication: ArcSwap::from_pointee(publication),
             written: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            is_unreadable: AtomicBool::new(false),
             core: SharedCoreState::default(),
         }
+    }
+
+    /// Whether what is shown may be told. It is not where this program cannot read what others have
+    /// written since: see [`Directory::is_whole`](crate::Directory::is_whole) too.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !self.is_unreadable.load(Ordering::Acquire)
+    }
+
+    /// From now on it is not.
+    pub(crate) fn cannot_read(&self) {
+        self.is_unreadable.store(true, Ordering::Release);
     }
 
     /// The sale's name.

@@ -140,6 +140,9 @@ impl Keeping {
             tracing::info!("the ledger can be written again");
             self.is_silent = false;
         }
+        for error in progress.unreadable {
+            tracing::error!(%error, "a sale is left out of the ledger until the next start");
+        }
         for violation in progress.violations {
             tracing::error!(
                 sale = violation.sale,
@@ -178,6 +181,7 @@ impl Keeping {
             }
             LedgerError::Damaged(_)
             | LedgerError::NewerSchema { .. }
+            | LedgerError::Unreadable { .. }
             | LedgerError::Violated(_) => {
                 tracing::error!(%error, "the ledger is left as it is until the next start");
                 Piece::End

@@ -1,13 +1,17 @@
 //! From the journal back to a state: the newest snapshot, then every batch after it.
+//!
+//! What a later program wrote is refused by its format, a batch as well as a snapshot: the state in a
+//! snapshot may rest on batches that this program could not have read.
 
 use std::io::{self, BufWriter, Write};
 
 use domain::Sale;
-use domain::catalogue::Catalogue;
+use domain::catalogue::{Catalogue, CatalogueEvent};
 use domain::time::Timestamp;
+use minicbor::Decoder;
 use minicbor::encode::write::Writer;
-use store::codec::{Record, read_catalogue, read_records};
-use store::{Batch, Head, Journal, StoreError, StreamId};
+use store::codec::{FORMAT_MAX, Record, Unreadable, read_catalogue, read_records};
+use store::{Batch, Format, Head, Journal, StoreError, StreamId};
 
 /// The catalogue's stream.
 pub(crate) const CATALOGUE: StreamId = StreamId(0);
@@ -18,7 +22,7 @@ const READ_BYTES: usize = 4 << 20;
 const WRITE_BYTES: usize = 64 << 10;
 
 /// A sale as the journal has it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Recovered {
     /// The state.
     pub sale: Sale,
@@ -44,8 +48,14 @@ pub enum ReplayError {
         /// The batch's number.
         number: u64,
         /// Why.
-        reason: String,
+        reason: Unreadable,
     },
+}
+
+impl ReplayError {
+    fn unreadable(stream: StreamId, batch: &Batch, reason: Unreadable) -> Self {
+        Self::Unreadable { stream: stream.0, number: batch.number, reason }
+    }
 }
 
 /// One batch of a replay: what it says, and the state after it.
@@ -68,12 +78,7 @@ pub fn replay(
     stream: StreamId,
     mut each: impl FnMut(Replayed<'_>),
 ) -> Result<Recovered, ReplayError> {
-    let mut recovered = Recovered {
-        sale: Sale::default(),
-        head: Head::EMPTY,
-        last_at: Timestamp::default(),
-        events_since_snapshot: 0,
-    };
+    let mut recovered = Recovered::default();
     go_on(journal, stream, &mut recovered, &mut each)?;
     Ok(recovered)
 }
@@ -83,12 +88,16 @@ pub fn replay(
 /// # Errors
 /// Why its history cannot be read to its end.
 pub fn recover(journal: &dyn Journal, stream: StreamId) -> Result<Recovered, ReplayError> {
-    let mut recovered = Recovered {
-        sale: Sale::default(),
-        head: Head::EMPTY,
-        last_at: Timestamp::default(),
-        events_since_snapshot: 0,
-    };
+    let (recovered, stop) = recover_readable(journal, stream)?;
+    stop.map_or(Ok(recovered), Err)
+}
+
+/// The same, as far as it can be read: with what it stops at, if that is [`ReplayError::Unreadable`].
+pub(crate) fn recover_readable(
+    journal: &dyn Journal,
+    stream: StreamId,
+) -> Result<(Recovered, Option<ReplayError>), ReplayError> {
+    let mut recovered = Recovered::default();
     if let Some((head, bytes)) = journal.load_snapshot(stream)? {
         match decode_snapshot(&bytes) {
             Ok((last_at, sale)) => {
@@ -99,8 +108,11 @@ pub fn recover(journal: &dyn Journal, stream: StreamId) -> Result<Recovered, Rep
             }
         }
     }
-    go_on(journal, stream, &mut recovered, &mut |_| {})?;
-    Ok(recovered)
+    match go_on(journal, stream, &mut recovered, &mut |_| {}) {
+        Ok(()) => Ok((recovered, None)),
+        Err(error @ ReplayError::Unreadable { .. }) => Ok((recovered, Some(error))),
+        Err(error @ ReplayError::Store(_)) => Err(error),
+    }
 }
 
 fn go_on(
@@ -115,11 +127,8 @@ fn go_on(
             return Ok(());
         }
         for batch in &batches {
-            let records = read_records(&batch.body).map_err(|error| ReplayError::Unreadable {
-                stream: stream.0,
-                number: batch.number,
-                reason: error.to_string(),
-            })?;
+            let records = read_records(&batch.body)
+                .map_err(|reason| ReplayError::unreadable(stream, batch, reason))?;
             for event in records.iter().flat_map(|record| &record.events) {
                 recovered.sale.evolve(event);
                 recovered.events_since_snapshot += 1;
@@ -132,8 +141,9 @@ fn go_on(
 }
 
 /// Applies one batch to a state.
-pub(crate) fn apply(sale: &mut Sale, batch: &Batch) -> Result<(), String> {
-    for record in read_records(&batch.body).map_err(|error| error.to_string())? {
+pub(crate) fn apply(sale: &mut Sale, stream: StreamId, batch: &Batch) -> Result<(), ReplayError> {
+    let records = read_records(&batch.body);
+    for record in records.map_err(|reason| ReplayError::unreadable(stream, batch, reason))? {
         record.events.iter().for_each(|event| sale.evolve(event));
     }
     Ok(())
@@ -153,15 +163,16 @@ pub fn recover_catalogue(
             return Ok((catalogue, head, last_at));
         }
         for batch in &batches {
-            let events = read_catalogue(&batch.body).map_err(|error| ReplayError::Unreadable {
-                stream: CATALOGUE.0,
-                number: batch.number,
-                reason: error.to_string(),
-            })?;
+            let events = catalogue_events(batch)?;
             events.iter().for_each(|event| catalogue.evolve(event));
             (head, last_at) = (batch.head(), Timestamp(batch.at_ms));
         }
     }
+}
+
+/// What a batch of the catalogue says.
+pub(crate) fn catalogue_events(batch: &Batch) -> Result<Vec<CatalogueEvent>, ReplayError> {
+    read_catalogue(&batch.body).map_err(|reason| ReplayError::unreadable(CATALOGUE, batch, reason))
 }
 
 /// Writes a state as a snapshot, from which [`recover`] goes on; `last_at` is the time of its last
@@ -172,11 +183,20 @@ pub fn recover_catalogue(
 pub fn write_snapshot(sale: &Sale, last_at: Timestamp, to: &mut dyn Write) -> io::Result<()> {
     // Most of what is written is a few bytes long.
     let mut buffered = BufWriter::with_capacity(WRITE_BYTES, to);
-    minicbor::encode((last_at, sale), Writer::new(&mut buffered))
+    minicbor::encode((FORMAT_MAX.0, last_at, sale), Writer::new(&mut buffered))
         .map_err(|error| error.into_write().unwrap_or_else(|| io::Error::other("not encodable")))?;
     buffered.flush()
 }
 
-fn decode_snapshot(bytes: &[u8]) -> Result<(Timestamp, Sale), String> {
-    minicbor::decode(bytes).map_err(|error| error.to_string())
+/// The state in a snapshot, and the time of its last batch. Programs that know only the first format
+/// wrote two parts; later ones begin with what they know.
+fn decode_snapshot(bytes: &[u8]) -> Result<(Timestamp, Sale), Unreadable> {
+    let mut d = Decoder::new(bytes);
+    if d.array()? == Some(3) {
+        let format = Format(d.u32()?);
+        if format > FORMAT_MAX {
+            return Err(Unreadable::LaterFormat(format));
+        }
+    }
+    Ok((d.decode()?, d.decode()?))
 }

@@ -259,14 +259,14 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Ends the connections of a program, by the name that it gives itself.
+    /// Ends the connections of a program, by what the name that it gives itself begins with.
     ///
     /// # Panics
     /// When PostgreSQL does not.
     pub fn end_connections(&self, program: &str) {
         let end = format!(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-            WHERE application_name = '{program}'"
+            WHERE starts_with(application_name, '{program}')"
         );
         self.run("public", &end);
     }

@@ -7,8 +7,10 @@
 //! they meet.
 
 use engine::{Recovered, ReplayError, recover, replay};
+use store::codec::FORMAT_MAX;
 use store::{
-    Append, Appended, Batch, BatchId, Epoch, Head, Journal, StoreError, StreamId, WriteSnapshot,
+    Append, Appended, Batch, BatchId, Epoch, Format, Head, Journal, StoreError, StreamId,
+    WriteSnapshot,
 };
 
 /// The stream of the one sale.
@@ -152,6 +154,18 @@ impl Journal for Archive {
 
     fn append(&self, _: &[Append]) -> Result<Vec<Appended>, StoreError> {
         Err(StoreError::ReadOnly)
+    }
+
+    fn format(&self) -> Result<Format, StoreError> {
+        Ok(FORMAT_MAX)
+    }
+
+    fn raise_format(&self, _: Format) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn writers(&self) -> Result<Vec<Format>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn read(&self, stream: StreamId, after: Head, _: usize) -> Result<Vec<Batch>, StoreError> {

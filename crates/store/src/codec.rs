@@ -3,11 +3,50 @@
 //! A body is a sequence of CBOR records with numbered fields, one for each command that had an
 //! effect: its cause, and the events that came of it (what was due by then among them). A field, once
 //! numbered, keeps its meaning; new fields are optional; so old journals stay readable.
+//!
+//! **Formats.** Who decodes CBOR skips a field that it does not know, and would go on from something
+//! else than what was written. So every change of what a body may say has a number, its *format*; a
+//! body begins with it, and a program refuses by name what is in a later one than it knows. Records
+//! are arrays, and the format is a bare number, so the two cannot be taken for each other.
+//!
+//! | format | what is new |
+//! |---|---|
+//! | 1 | nothing stands before the records |
+//! | 2 | the format stands before the records, which are as in 1 |
+//!
+//! **Whoever adds an event, a field or a kind of command** from now on:
+//! 1. Raises [`FORMAT_MAX`] by one, unless no release knows that format yet, and says in the table what
+//!    is new.
+//! 2. Lets nothing of it be written below that format, for an older node may be at work. The store says
+//!    how far nodes may go ([`Journal::format`](crate::Journal::format)), and the engine's core has it
+//!    for each batch. Until then a node does without: it leaves the field out, or refuses the command as
+//!    what cannot be done yet.
+//! 3. Reads all earlier formats for ever, and adds a golden file of the new one (`tests/golden.rs`).
 
 use domain::Event;
 use domain::catalogue::CatalogueEvent;
 use domain::id::Name;
-use minicbor::{Decode, Decoder, Encode};
+use minicbor::data::Type;
+use minicbor::{Decode, Decoder, Encode, decode};
+
+use crate::Format;
+
+/// The newest format that this program reads and writes.
+pub const FORMAT_MAX: Format = Format(2);
+
+/// The first one that says which it is.
+const FORMAT_MARKED: Format = Format(2);
+
+/// Why a body cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// A later program wrote it.
+    #[error("it is in format {0}, and this program reads up to {max}", max = FORMAT_MAX)]
+    LaterFormat(Format),
+    /// It is none of the formats that there are.
+    #[error("{0}")]
+    Misshapen(#[from] decode::Error),
+}
 
 /// Why something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -137,7 +176,18 @@ pub struct Record {
     pub events: Vec<Event>,
 }
 
-/// Adds a record to a body. `events` are those of [`Record::events`].
+/// Begins a body in a format that is not later than [`FORMAT_MAX`]: all its records are in that one.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
+pub fn begin(body: &mut Vec<u8>, format: Format) {
+    debug_assert!(format <= FORMAT_MAX, "nobody can write format {format}");
+    if format >= FORMAT_MARKED {
+        minicbor::Encoder::new(body).u32(format.0).expect("writing to memory does not fail");
+    }
+}
+
+/// Adds a record to a body that was begun. `events` are those of [`Record::events`].
 ///
 /// # Panics
 /// Never: writing to memory does not fail.
@@ -149,38 +199,57 @@ pub fn write_record(body: &mut Vec<u8>, cause: &Cause, events: &[Event]) {
         .expect("writing to memory does not fail");
 }
 
-/// The records of a body.
+/// The records of a body, in whatever format it is.
 ///
 /// # Errors
-/// Why the body cannot be read: damaged, or written by a later version.
-pub fn read_records(body: &[u8]) -> Result<Vec<Record>, minicbor::decode::Error> {
+/// Why the body cannot be read.
+pub fn read_records(body: &[u8]) -> Result<Vec<Record>, Unreadable> {
     read_all(body)
 }
 
-/// The body of a batch of the catalogue's stream.
+/// The body of a batch of the catalogue's stream, in a format that is not later than [`FORMAT_MAX`].
 ///
 /// # Panics
 /// Never: writing to memory does not fail.
 #[must_use]
-pub fn write_catalogue(event: &CatalogueEvent) -> Vec<u8> {
-    minicbor::to_vec(event).expect("writing to memory does not fail")
+pub fn write_catalogue(event: &CatalogueEvent, format: Format) -> Vec<u8> {
+    let mut body = Vec::new();
+    begin(&mut body, format);
+    minicbor::encode(event, &mut body).expect("writing to memory does not fail");
+    body
 }
 
-/// The events in a body of the catalogue's stream.
+/// The events in a body of the catalogue's stream, in whatever format it is.
 ///
 /// # Errors
-/// Why the body cannot be read: damaged, or written by a later version.
-pub fn read_catalogue(body: &[u8]) -> Result<Vec<CatalogueEvent>, minicbor::decode::Error> {
+/// Why the body cannot be read.
+pub fn read_catalogue(body: &[u8]) -> Result<Vec<CatalogueEvent>, Unreadable> {
     read_all(body)
 }
 
-fn read_all<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<Vec<T>, minicbor::decode::Error> {
+fn read_all<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<Vec<T>, Unreadable> {
     let mut d = Decoder::new(body);
+    read_format(&mut d)?;
     let mut all = Vec::new();
     while d.position() < body.len() {
         all.push(d.decode()?);
     }
     Ok(all)
+}
+
+/// Steps over what says the format, where something does.
+fn read_format(d: &mut Decoder<'_>) -> Result<(), Unreadable> {
+    if d.input().is_empty() || !matches!(d.datatype()?, Type::U8 | Type::U16 | Type::U32) {
+        return Ok(());
+    }
+    match Format(d.u32()?) {
+        found if found > FORMAT_MAX => Err(Unreadable::LaterFormat(found)),
+        found if found < FORMAT_MARKED => {
+            let why = decode::Error::message(format!("format {found} says nothing of itself"));
+            Err(why.at(0).into())
+        }
+        _known => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -212,5 +281,14 @@ mod tests {
         assert_eq!(records[0], Record { cause, events });
         assert_eq!(records[1].events, [Event::Opened]);
         assert!(read_records(&body[..body.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_format_that_says_nothing_of_itself_is_no_beginning() {
+        assert_eq!(read_records(&[]).unwrap(), []);
+        for format in [0_u8, 1] {
+            let why = read_records(&[format]).unwrap_err();
+            assert!(matches!(why, Unreadable::Misshapen(_)), "{why}");
+        }
     }
 }

@@ -45,8 +45,8 @@ pub struct Ledger {
     connection: Connection,
     path: PathBuf,
     streams: BTreeMap<StreamId, Position>,
-    /// Streams that claimed a seat twice: nothing more of them is written.
-    violated: BTreeSet<StreamId>,
+    /// Streams that claimed a seat twice or cannot be read: nothing more of them is written.
+    left_out: BTreeSet<StreamId>,
 }
 
 /// How far one stream has been written, and what the next events need to know.
@@ -133,6 +133,16 @@ pub enum LedgerError {
         /// The newest this program can write.
         known: u32,
     },
+    /// A batch says what this program cannot read: nothing of it was written.
+    #[error("batch {number} of stream {stream} cannot be read: {reason}")]
+    Unreadable {
+        /// The stream.
+        stream: StreamId,
+        /// The batch's number.
+        number: u64,
+        /// Why.
+        reason: String,
+    },
     /// A seat with two live owners: nothing of it was written.
     #[error("{0}")]
     Violated(Box<Violation>),
@@ -159,8 +169,10 @@ pub struct Progress {
     pub batches: u64,
     /// Whether there is nothing more to write of what the journal had when it was asked.
     pub is_level: bool,
-    /// Whether something is left out, for a seat that was claimed twice.
+    /// Whether a sale is left out, for a seat that was claimed twice or for what cannot be read.
     pub lacks: bool,
+    /// What cannot be read, found now: each [`LedgerError::Unreadable`].
+    pub unreadable: Vec<LedgerError>,
     /// Sales that claimed a seat twice, found now.
     pub violations: Vec<Violation>,
 }
@@ -227,7 +239,7 @@ impl Ledger {
             }
         }
         let path = path.to_owned();
-        Ok(Ok(Self { connection, path, streams, violated: BTreeSet::new() }))
+        Ok(Ok(Self { connection, path, streams, left_out: BTreeSet::new() }))
     }
 
     /// An empty one in the place of whatever is there.
@@ -238,7 +250,7 @@ impl Ledger {
             connection,
             path: path.to_owned(),
             streams: BTreeMap::new(),
-            violated: BTreeSet::new(),
+            left_out: BTreeSet::new(),
         })
     }
 
@@ -256,7 +268,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The old one is untouched then. [`LedgerError::Violated`] when the journal itself claims a seat
-    /// twice.
+    /// twice, [`LedgerError::Unreadable`] when a later program wrote to it.
     pub fn rebuild(path: &Path, journal: &dyn Journal) -> Result<u64, LedgerError> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
@@ -266,10 +278,11 @@ impl Ledger {
         loop {
             let progress = ledger.catch_up(journal)?;
             batches += progress.batches;
-            if let Some(violation) = progress.violations.into_iter().next() {
+            let violated = progress.violations.into_iter().map(Box::new).map(LedgerError::Violated);
+            if let Some(error) = violated.chain(progress.unreadable).next() {
                 drop(ledger);
                 remove(&beside)?;
-                return Err(LedgerError::Violated(Box::new(violation)));
+                return Err(error);
             }
             if progress.is_level {
                 break;
@@ -287,8 +300,8 @@ impl Ledger {
     /// one transaction.
     ///
     /// # Errors
-    /// What was written before stays. [`LedgerError::Violated`] is not among them: it is in
-    /// [`Progress`], and nothing more of that stream is written.
+    /// What was written before stays. [`LedgerError::Violated`] and [`LedgerError::Unreadable`] are not
+    /// among them: they are in [`Progress`], and nothing more of that stream is written.
     pub fn catch_up(&mut self, journal: &dyn Journal) -> Result<Progress, LedgerError> {
         self.catch_up_by(PIECE_BYTES, journal)
     }
@@ -308,7 +321,7 @@ impl Ledger {
             if stream == CATALOGUE || known == head {
                 continue;
             }
-            if self.violated.contains(&stream) {
+            if self.left_out.contains(&stream) {
                 progress.lacks = true;
                 continue;
             }
@@ -320,8 +333,15 @@ impl Ledger {
                 Ok(()) => transaction.commit()?,
                 Err(LedgerError::Violated(violation)) => {
                     transaction.rollback()?;
-                    self.violated.insert(stream);
+                    self.left_out.insert(stream);
                     progress.violations.push(*violation);
+                    progress.lacks = true;
+                    continue;
+                }
+                Err(error @ LedgerError::Unreadable { .. }) => {
+                    transaction.rollback()?;
+                    self.left_out.insert(stream);
+                    progress.unreadable.push(error);
                     progress.lacks = true;
                     continue;
                 }

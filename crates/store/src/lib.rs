@@ -68,7 +68,7 @@ impl fmt::Debug for BatchId {
     }
 }
 
-/// A place in a stream: the last batch up to there.
+/// A place in a stream: the last batch up to there; before the first one unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// How many batches stand up to here; the first batch has number 1.
@@ -82,6 +82,12 @@ impl Head {
     pub const EMPTY: Self = Self { number: 0, id: BatchId::NONE };
     /// The highest number in a stream: at 10,000 batches a second it is reached after 27 years.
     pub const NUMBER_MAX: u64 = (1 << 43) - 1;
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 impl fmt::Display for Head {
@@ -157,6 +163,22 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// How the bodies of batches are written, numbered from 1 on. What each number means is said in
+/// [`codec`]; here it only counts that a program which knows one knows all before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Format(pub u32);
+
+impl Format {
+    /// The one that every program can read and write.
+    pub const FIRST: Self = Self(1);
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Why the store could not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -186,6 +208,17 @@ pub enum StoreError {
         /// The newest this program can read.
         known: u32,
     },
+    /// Newer programs may have written to it what this one cannot read.
+    #[error(
+        "the store is in format {found}, and this program knows formats up to {known}; use the \
+         program that raised it, or a newer one"
+    )]
+    NewerFormat {
+        /// What the store says.
+        found: Format,
+        /// The newest this program can read.
+        known: Format,
+    },
     /// There is no store at this place, or something else is.
     #[error("there is no journal here: {0}")]
     NotAStore(String),
@@ -204,6 +237,27 @@ pub enum StoreError {
 pub trait Journal: Send + Sync {
     /// Which history this is; fixed while the journal is open.
     fn epoch(&self) -> Epoch;
+
+    /// The newest format that bodies may be written in now, by any process.
+    ///
+    /// # Errors
+    /// As for any reading: [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    fn format(&self) -> Result<Format, StoreError>;
+
+    /// Lets bodies be written in every format up to `to`, durably. There is no way back: an earlier
+    /// format than the present one changes nothing. Whether all who write can read it is for the
+    /// caller to know ([`Journal::writers`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Invalid`] for one that this program does not know.
+    fn raise_format(&self, to: Format) -> Result<(), StoreError>;
+
+    /// The newest format that each process knows which has the journal open for writing now, this one
+    /// among them, lowest first. Who only reads a journal inside another process sees none.
+    ///
+    /// # Errors
+    /// As for any reading: [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    fn writers(&self) -> Result<Vec<Format>, StoreError>;
 
     /// Appends batches, in one durable commit for all of them.
     ///
@@ -312,13 +366,21 @@ pub struct Options {
     pub accept_shorter_history: bool,
     /// The password for an address of PostgreSQL that has none.
     pub password: Option<String>,
+    /// The format of a journal that is made now: the newest, unless a program that knows only an
+    /// earlier one is to write to it too. One that is there keeps its own.
+    pub first_format: Format,
 }
 
 impl Options {
     /// The everyday way: a history that ends too early is refused.
     #[must_use]
     pub fn new(wall_clock: WallClock) -> Self {
-        Self { wall_clock, accept_shorter_history: false, password: None }
+        Self {
+            wall_clock,
+            accept_shorter_history: false,
+            password: None,
+            first_format: codec::FORMAT_MAX,
+        }
     }
 }
 
@@ -327,11 +389,12 @@ impl Options {
 /// processes may have open.
 ///
 /// # Errors
-/// [`StoreError::InUse`], [`StoreError::NewerSchema`], [`StoreError::NotAStore`];
-/// [`StoreError::Corrupt`] when the history ends before what was acknowledged.
+/// [`StoreError::InUse`], [`StoreError::NewerSchema`], [`StoreError::NewerFormat`],
+/// [`StoreError::NotAStore`]; [`StoreError::Corrupt`] when the history ends before what was acknowledged.
 pub fn open(location: &str, options: Options) -> Result<Arc<dyn Journal>, StoreError> {
     if location == "memory:" {
-        return Ok(Arc::new(MemoryJournal::new(new_epoch()?, options.wall_clock)));
+        let journal = MemoryJournal::new(new_epoch()?, options.wall_clock, options.first_format);
+        return Ok(Arc::new(journal));
     }
     if postgres::is_address(location) {
         return Ok(Arc::new(PostgresJournal::open(location, &options, Access::Write)?));
@@ -395,6 +458,19 @@ fn directory(location: &str) -> Result<&Path, StoreError> {
         )));
     }
     Ok(Path::new(dir))
+}
+
+/// Refuses a format that this program does not know.
+fn check_format(format: Format) -> Result<Format, StoreError> {
+    let known = codec::FORMAT_MAX;
+    if format > known { Err(StoreError::NewerFormat { found: format, known }) } else { Ok(format) }
+}
+
+/// Refuses to raise a store to what this program does not know.
+fn check_raise(to: Format) -> Result<(), StoreError> {
+    check_format(to).map(drop).map_err(|_| {
+        StoreError::Invalid(format!("format {to}: this program knows up to {}", codec::FORMAT_MAX))
+    })
 }
 
 fn new_epoch() -> Result<Epoch, StoreError> {

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::chain::{self, Checksum, Fit, Tail};
+use crate::codec::FORMAT_MAX;
 use crate::{
-    Append, Appended, Batch, Epoch, Head, Journal, StoreError, StreamId, WallClock, WriteSnapshot,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, StoreError, StreamId, WallClock,
+    WriteSnapshot,
 };
 
 /// Snapshots kept of each stream.
@@ -22,9 +24,9 @@ pub struct MemoryJournal {
     kept: Mutex<Kept>,
 }
 
-#[derive(Default)]
 struct Kept {
     streams: BTreeMap<StreamId, Stream>,
+    format: Format,
     heartbeat_ms: Option<u64>,
     sync_count: u64,
 }
@@ -40,8 +42,9 @@ struct Stream {
 impl MemoryJournal {
     /// An empty journal.
     #[must_use]
-    pub fn new(epoch: Epoch, wall_clock: WallClock) -> Self {
-        Self { epoch, wall_clock, kept: Mutex::default() }
+    pub fn new(epoch: Epoch, wall_clock: WallClock, format: Format) -> Self {
+        let kept = Kept { streams: BTreeMap::new(), format, heartbeat_ms: None, sync_count: 0 };
+        Self { epoch, wall_clock, kept: Mutex::new(kept) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -71,6 +74,24 @@ impl Stream {
 impl Journal for MemoryJournal {
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn format(&self) -> Result<Format, StoreError> {
+        Ok(self.kept().format)
+    }
+
+    fn raise_format(&self, to: Format) -> Result<(), StoreError> {
+        crate::check_raise(to)?;
+        let mut kept = self.kept();
+        if kept.format < to {
+            kept.format = to;
+            kept.sync_count += 1;
+        }
+        Ok(())
+    }
+
+    fn writers(&self) -> Result<Vec<Format>, StoreError> {
+        Ok(vec![FORMAT_MAX])
     }
 
     fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {

@@ -33,12 +33,14 @@ mod schema;
 mod snapshots;
 mod tls;
 mod turns;
+mod writers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::chain::{self, Checksum};
 use crate::{
-    Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId, WriteSnapshot,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
+    WriteSnapshot,
 };
 pub(crate) use address::is_address;
 use calls::Calls;
@@ -46,6 +48,7 @@ use connection::Connection;
 use pool::Pool;
 use tokio::time::Instant;
 use turns::Turns;
+use writers::Writer;
 
 const READ_PROMISES: &str = "
 -- read_promises
@@ -96,17 +99,20 @@ impl PostgresJournal {
     ) -> Result<Self, StoreError> {
         let servers = address::read(location, options.password.as_deref(), access)?;
         let calls = Calls::start()?;
-        let pool = Pool::new(servers, access);
-        let accept = options.accept_shorter_history;
+        let writer = Writer::new()?;
+        let pool = Pool::new(servers, access, writer);
         let epoch = calls.wait(async || {
             pool.ask(async |connection: &Connection| {
                 match access {
                     Access::Write => warn_of_weak_promises(connection, pool.has_several()).await?,
                     Access::Read => {}
                 }
-                let epoch = schema::prepare(connection, access, accept).await?;
+                let epoch = schema::prepare(connection, access, options).await?;
                 match access {
-                    Access::Write => connection.confirm().await?,
+                    Access::Write => {
+                        writer.say(connection, epoch).await?;
+                        connection.confirm().await?;
+                    }
                     Access::Read => {}
                 }
                 Ok(epoch)
@@ -184,6 +190,23 @@ async fn move_heartbeat(connection: &Connection, at_ms: i64) -> Result<bool, Sto
 impl Journal for PostgresJournal {
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn format(&self) -> Result<Format, StoreError> {
+        self.ask(async |connection| schema::read_format(connection).await)
+    }
+
+    fn raise_format(&self, to: Format) -> Result<(), StoreError> {
+        self.may_write()?;
+        crate::check_raise(to)?;
+        if self.ask(async |connection| schema::raise_format(connection, to).await)? {
+            self.sync_count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn writers(&self) -> Result<Vec<Format>, StoreError> {
+        self.ask(async |connection| writers::list(connection, self.epoch).await)
     }
 
     fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {

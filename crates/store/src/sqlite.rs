@@ -42,8 +42,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rusqlite::Connection;
 
 use crate::chain::{self, Checksum, Fit, Tail};
+use crate::codec::FORMAT_MAX;
 use crate::{
-    Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId, WriteSnapshot,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
+    WriteSnapshot,
 };
 pub(crate) use backup::back_up;
 use checkpointer::{Checkpointer, LIMITS, Limits};
@@ -69,6 +71,12 @@ UPDATE meta
 SET heartbeat_ms = ?1
 ";
 
+const RAISE_FORMAT: &str = "
+-- raise_format
+UPDATE meta
+SET format = ?1
+";
+
 /// The journal of the one process that may write.
 pub(crate) struct SqliteJournal {
     reader: SqliteReader,
@@ -89,6 +97,7 @@ struct Writer {
     /// and comparing costs no look into the database.
     tails: BTreeMap<StreamId, Tail>,
     heartbeat_ms: Option<u64>,
+    format: Format,
     /// Streams whose slot in the head file does not say the end of the stream yet.
     unsaid: BTreeSet<StreamId>,
     /// About how much was written to the WAL since a checkpoint was last asked for.
@@ -113,7 +122,7 @@ impl SqliteJournal {
             head_file::check_database_exists(slots.as_deref(), &database_path)?;
         }
         let database = data_dir::open_private(&database_path).map_err(|e| dir.unusable(&e))?;
-        let connection = schema::open_writer(&database_path)?;
+        let connection = schema::open_writer(&database_path, options.first_format)?;
         let heads = history::heads(&connection)?;
         if accept {
             let epoch = crate::new_epoch()?;
@@ -127,6 +136,7 @@ impl SqliteJournal {
                 schema::change_epoch(&connection, epoch)?;
             }
         }
+        schema::bring_up(&connection)?;
         let epoch = schema::read_epoch(&connection)?;
         // Not without need: a disk that is full is no reason not to start.
         if !head_file::says(slots.as_deref(), epoch, &heads) {
@@ -140,6 +150,7 @@ impl SqliteJournal {
             head_file: Arc::clone(&head_file),
             tails: tails(&connection, &heads)?,
             heartbeat_ms: history::heartbeat(&connection)?,
+            format: schema::read_format(&connection)?,
             unsaid: BTreeSet::new(),
             written_bytes: 0,
             connection,
@@ -266,11 +277,36 @@ impl Writer {
         self.written_bytes += PAGE_BYTES;
         Ok(())
     }
+
+    fn raise_format(&mut self, to: Format) -> Result<(), StoreError> {
+        transaction::run(&self.connection, |connection| connection.execute(RAISE_FORMAT, [to.0]))?;
+        self.format = to;
+        self.written_bytes += PAGE_BYTES;
+        Ok(())
+    }
 }
 
 impl Journal for SqliteJournal {
     fn epoch(&self) -> Epoch {
         self.reader.epoch()
+    }
+
+    fn format(&self) -> Result<Format, StoreError> {
+        Ok(self.writer.lock().format)
+    }
+
+    fn raise_format(&self, to: Format) -> Result<(), StoreError> {
+        crate::check_raise(to)?;
+        let mut writer = self.writer.lock();
+        if writer.format >= to {
+            return Ok(());
+        }
+        let written = writer.raise_format(to);
+        self.account(&mut writer, written)
+    }
+
+    fn writers(&self) -> Result<Vec<Format>, StoreError> {
+        Ok(vec![FORMAT_MAX])
     }
 
     fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {

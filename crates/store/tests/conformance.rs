@@ -3,6 +3,8 @@
 //! The suite goes through a wrapper that notes which verbs of the trait were used, and fails when
 //! one was not. The trait has no default methods, so a new verb does not compile until the wrapper
 //! knows it, and does not pass until the suite uses it.
+//!
+//! One idea: all that holds for every backend, and the model they are compared with.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first error")]
 
@@ -14,8 +16,9 @@ use std::thread;
 use pgserver::{Server, Setup};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use store::codec::FORMAT_MAX;
 use store::{
-    Append, Appended, Batch, BatchId, Epoch, Head, Journal, Options, StoreError, StreamId,
+    Append, Appended, Batch, BatchId, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
     WriteSnapshot,
 };
 
@@ -30,7 +33,7 @@ const ITS_OWN: RangeInclusive<u64> = NOW_MS..=100 * NOW_MS;
 
 #[test]
 fn the_journal_in_memory_conforms() {
-    conforms(&|| store::open("memory:", options()).unwrap(), &GIVEN);
+    conforms(&|options| store::open("memory:", options).unwrap(), &GIVEN);
 }
 
 #[test]
@@ -38,11 +41,11 @@ fn the_journal_in_sqlite_conforms() {
     let dirs = tempfile::tempdir().unwrap();
     let opened = Mutex::new(0);
     conforms(
-        &|| {
+        &|options| {
             let mut opened = opened.lock().unwrap();
             *opened += 1;
             let dir = dirs.path().join(opened.to_string());
-            store::open(dir.to_str().unwrap(), options()).unwrap()
+            store::open(dir.to_str().unwrap(), options).unwrap()
         },
         &GIVEN,
     );
@@ -53,10 +56,10 @@ fn the_journal_in_postgres_conforms() {
     let server = postgres();
     let opened = Mutex::new(0);
     conforms(
-        &|| {
+        &|options| {
             let mut opened = opened.lock().unwrap();
             *opened += 1;
-            store::open(&server.make_schema(&format!("conform_{opened}")), options()).unwrap()
+            store::open(&server.make_schema(&format!("conform_{opened}")), options).unwrap()
         },
         &ITS_OWN,
     );
@@ -92,6 +95,11 @@ fn options() -> Options {
     Options::new(Arc::new(|| NOW_MS))
 }
 
+/// For a journal that an older program is to write to as well.
+fn old_options() -> Options {
+    Options { first_format: Format::FIRST, ..options() }
+}
+
 /// A server that need not survive a loss of power.
 fn postgres() -> Server {
     let cache = Some(env!("CARGO_TARGET_TMPDIR").into());
@@ -100,9 +108,10 @@ fn postgres() -> Server {
 }
 
 /// The suite. `new` opens an empty journal, whose clock says something in `now`.
-fn conforms(new: &dyn Fn() -> Arc<dyn Journal>, now: &RangeInclusive<u64>) {
+fn conforms(new: &dyn Fn(Options) -> Arc<dyn Journal>, now: &RangeInclusive<u64>) {
     let used = Mutex::default();
-    let noted = || Noting { journal: new(), used: &used };
+    let noted = || Noting { journal: new(options()), used: &used };
+    let noted_old = || Noting { journal: new(old_options()), used: &used };
 
     an_empty_journal_has_nothing(&noted(), now);
     what_was_appended_is_read_back(&noted());
@@ -117,6 +126,8 @@ fn conforms(new: &dyn Fn() -> Arc<dyn Journal>, now: &RangeInclusive<u64>) {
     the_newest_snapshot_is_loaded(&noted());
     a_snapshot_of_a_foreign_head_is_refused(&noted());
     commits_are_counted(&noted());
+    a_new_journal_is_in_the_newest_format(&noted());
+    a_format_is_raised_and_never_lowered(&noted_old());
     of_two_who_append_one_is_first(&noted());
 
     let unused: Vec<&str> =
@@ -345,6 +356,25 @@ fn commits_are_counted(journal: &dyn Journal) {
     assert_eq!(journal.sync_count(), count + 2, "one for a heartbeat that moves");
 }
 
+fn a_new_journal_is_in_the_newest_format(journal: &dyn Journal) {
+    assert_eq!(journal.format(), Ok(FORMAT_MAX));
+    assert_eq!(journal.writers(), Ok(vec![FORMAT_MAX]), "this process");
+}
+
+fn a_format_is_raised_and_never_lowered(journal: &dyn Journal) {
+    assert_eq!(journal.format(), Ok(Format(1)));
+    let batches = fill(journal, ONE, 2);
+    let unknown = journal.raise_format(Format(FORMAT_MAX.0 + 1));
+    assert!(matches!(unknown, Err(StoreError::Invalid(_))), "{unknown:?}");
+    let count = journal.sync_count();
+    for (to, format, commits) in [(1, 1, 0), (2, 2, 1), (2, 2, 1), (1, 2, 1)] {
+        journal.raise_format(Format(to)).unwrap();
+        assert_eq!(journal.format(), Ok(Format(format)), "after {to}");
+        assert_eq!(journal.sync_count(), count + commits, "after {to}");
+    }
+    assert_eq!(journal.read(ONE, Head::EMPTY, NO_LIMIT).unwrap(), batches, "as they were");
+}
+
 /// Two nodes that race for the same place: one is first, and the other hears who.
 fn of_two_who_append_one_is_first(journal: &dyn Journal) {
     const ROUNDS: u64 = 50;
@@ -417,8 +447,8 @@ fn answer_as_memory_does(new: &dyn Fn() -> (String, Option<tempfile::TempDir>)) 
     let steps = prop::collection::vec(step(), 1..60);
     let outcome = runner.run(&steps, |steps| {
         let (location, _kept) = new();
-        let memory = store::open("memory:", options()).unwrap();
-        let journal = store::open(&location, options()).unwrap();
+        let memory = store::open("memory:", old_options()).unwrap();
+        let journal = store::open(&location, old_options()).unwrap();
         for step in &steps {
             prop_assert_eq!(step.run(&*memory), step.run(&*journal), "at {:?}", step);
         }
@@ -433,6 +463,7 @@ fn answer_as_memory_does(new: &dyn Fn() -> (String, Option<tempfile::TempDir>)) 
             prop_assert_eq!(journal.load_snapshot(stream), memory.load_snapshot(stream));
         }
         prop_assert_eq!(journal.last_heartbeat(), memory.last_heartbeat());
+        prop_assert_eq!(journal.format(), memory.format());
         Ok(())
     });
     outcome.unwrap();
@@ -445,6 +476,7 @@ enum Step {
     Read(StreamId, Head, usize),
     Head(StreamId),
     Heartbeat(u64),
+    Raise(Format),
     Save(StreamId, Head, Vec<u8>),
     Load(StreamId),
     Sync,
@@ -465,6 +497,7 @@ impl Step {
             Self::Read(stream, after, limit) => said(journal.read(*stream, *after, *limit)),
             Self::Head(stream) => said(journal.head(*stream)),
             Self::Heartbeat(at_ms) => said(journal.heartbeat(*at_ms)),
+            Self::Raise(to) => said(journal.raise_format(*to)),
             Self::Save(stream, head, bytes) => {
                 said(journal.save_snapshot(*stream, *head, &|to| to.write_all(bytes)))
             }
@@ -483,6 +516,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (stream(), head(), 0_usize..1_000).prop_map(|(s, h, limit)| Step::Read(s, h, limit)),
         1 => stream().prop_map(Step::Head),
         1 => (0_u64..50).prop_map(Step::Heartbeat),
+        1 => (1_u32..4).prop_map(|to| Step::Raise(Format(to))),
         1 => (stream(), head(), prop::collection::vec(any::<u8>(), 0..40))
             .prop_map(|(s, h, bytes)| Step::Save(s, h, bytes)),
         1 => stream().prop_map(Step::Load),
@@ -569,6 +603,9 @@ macro_rules! noting {
 
 noting! {
     fn epoch(&self) -> Epoch;
+    fn format(&self) -> Result<Format, StoreError>;
+    fn raise_format(&self, to: Format) -> Result<(), StoreError>;
+    fn writers(&self) -> Result<Vec<Format>, StoreError>;
     fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError>;
     fn read(&self, stream: StreamId, after: Head, limit: usize) -> Result<Vec<Batch>, StoreError>;
     fn head(&self, stream: StreamId) -> Result<Head, StoreError>;

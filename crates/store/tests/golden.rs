@@ -2,6 +2,9 @@
 //! wrote (and `records-2.hex` what came later), and every later version must read it as the same
 //! events.
 //!
+//! What `golden/format-1.hex` and `format-2.hex` say is how whole bodies begin in each format, and
+//! `format-3.hex` what a later program may write, which is refused by name.
+//!
 //! What `golden/warrants-1.hex` says is how the word of an operator is kept, who and why.
 //!
 //! A change that makes this test fail has changed the meaning of journals that exist. A new event or
@@ -20,14 +23,19 @@ use domain::money::{Currency, Money};
 use domain::plan::{Grade, Performance, Plan, Row, Seat, Section, WheelchairPlace};
 use domain::reservation::EndReason;
 use domain::time::{Second, Timestamp};
+use store::Format;
 use store::codec::{
-    Actor, Cause, CommandKind, Record, Warrant, read_catalogue, read_records, write_catalogue,
-    write_record,
+    Actor, Cause, CommandKind, FORMAT_MAX, Record, Warrant, begin, read_catalogue, read_records,
+    write_catalogue, write_record,
 };
 
 const GOLDEN: &str = include_str!("golden/records-1.hex");
 const GOLDEN_2: &str = include_str!("golden/records-2.hex");
 const CATALOGUE: &str = include_str!("golden/catalogue-1.hex");
+const FORMAT_1: &str = include_str!("golden/format-1.hex");
+const FORMAT_2: &str = include_str!("golden/format-2.hex");
+/// Bodies of a sale and of the catalogue, one that goes on as nobody does yet, and one that does not.
+const FORMAT_3: &str = include_str!("golden/format-3.hex");
 const WARRANTS: &str = include_str!("golden/warrants-1.hex");
 
 fn schedule() -> Schedule {
@@ -261,22 +269,61 @@ fn what_came_later_is_kept_for_ever_too() {
     }
 }
 
+fn sale_added() -> CatalogueEvent {
+    CatalogueEvent::SaleAdded(Listing {
+        sale: SaleId::parse("spring").expect("a slug"),
+        stream: 1,
+        performances: vec![PerformanceId::parse("spring-1").expect("a slug")],
+        default: true,
+    })
+}
+
 #[test]
 fn the_catalogue_is_kept_for_ever() {
     let id = |name: &str| PerformanceId::parse(name).expect("a slug");
     let sale = SaleId::parse("spring").expect("a slug");
-    let added = CatalogueEvent::SaleAdded(Listing {
-        sale: sale.clone(),
-        stream: 1,
-        performances: vec![id("spring-1")],
-        default: true,
-    });
+    let added = sale_added();
     let more = CatalogueEvent::PerformancesAdded { sale, performances: vec![id("spring-2")] };
     let lines: Vec<String> = CATALOGUE.lines().map(str::to_owned).collect();
     let written: Vec<String> =
-        [&added, &more].into_iter().map(|event| hex(&write_catalogue(event))).collect();
+        [&added, &more].map(|event| hex(&write_catalogue(event, Format::FIRST))).into();
     assert_eq!(lines, written);
     for (line, event) in lines.iter().zip([added, more]) {
         assert_eq!(read_catalogue(&bytes(line)).expect("a golden event"), [event]);
     }
+}
+
+#[test]
+fn a_body_is_written_in_the_format_that_is_asked_for_and_read_in_each() {
+    assert_eq!(FORMAT_MAX, Format(2), "a new format has a golden file of its own");
+    for (format, golden) in [(Format(1), FORMAT_1), (Format(2), FORMAT_2)] {
+        let [sale, catalogue] = *golden.lines().collect::<Vec<_>>() else { panic!("two bodies") };
+        let mut body = Vec::new();
+        begin(&mut body, format);
+        for Record { cause, events } in records() {
+            write_record(&mut body, &cause, &events);
+        }
+        assert_eq!(hex(&body), sale, "format {format}");
+        assert_eq!(read_records(&body).expect("a golden body"), records());
+        let body = write_catalogue(&sale_added(), format);
+        assert_eq!(hex(&body), catalogue, "format {format}");
+        assert_eq!(read_catalogue(&body).expect("a golden body"), [sale_added()]);
+    }
+    // The first one says nothing of itself, and the next one a byte.
+    assert_eq!(GOLDEN.lines().collect::<String>(), FORMAT_1.lines().next().expect("a body"));
+    let marked: Vec<String> = FORMAT_1.lines().map(|line| format!("02{line}")).collect();
+    assert_eq!(marked, FORMAT_2.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_later_format_is_refused_by_name_whatever_follows() {
+    let expected = "it is in format 3, and this program reads up to 2";
+    for line in FORMAT_3.lines() {
+        let (records, catalogue) = (read_records(&bytes(line)), read_catalogue(&bytes(line)));
+        assert_eq!(records.expect_err("a later format").to_string(), expected, "{line}");
+        assert_eq!(catalogue.expect_err("a later format").to_string(), expected, "{line}");
+    }
+    // However many there will be.
+    let far = read_records(&bytes("1a000f4240")).expect_err("a later format");
+    assert_eq!(far.to_string(), "it is in format 1000000, and this program reads up to 2");
 }

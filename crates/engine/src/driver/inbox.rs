@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::Refusal;
 use domain::id::PaymentIndex;
 use domain::time::Timestamp;
-use store::{Append, Appended, StoreError};
+use store::{Append, Appended, Format, StoreError};
 use tokio::sync::oneshot;
 
 use super::follower::Looked;
@@ -28,6 +28,8 @@ pub(super) enum Input {
     },
     /// What the store says to one commit: to each of its appends, or to none.
     Appended { appends: Vec<Append>, result: Result<Vec<Appended>, StoreError> },
+    /// The newest format that bodies may be written in, as the store says.
+    Format(Format),
     /// The heartbeat was written.
     Heartbeat { at: Timestamp },
     /// What the provider says.

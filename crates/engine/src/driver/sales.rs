@@ -13,8 +13,8 @@ use domain::command::Schedule;
 use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
-use store::codec::{read_catalogue, write_catalogue};
-use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
+use store::codec::{FORMAT_MAX, write_catalogue};
+use store::{Append, Appended, Batch, BatchId, Format, Head, Journal, StreamId};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -49,7 +49,8 @@ const SLEEP_MAX: Millis = 1_000;
 pub(super) struct AllRecovered {
     catalogue: Catalogue,
     catalogue_head: Head,
-    sales: Vec<(Listing, Recovered)>,
+    /// Each as far as it can be read, and what it stops at.
+    sales: Vec<(Listing, Recovered, Option<ReplayError>)>,
     alive_at: Timestamp,
 }
 
@@ -67,15 +68,16 @@ fn tell(to: Option<AddedTo>, result: Result<Result<(), Refusal>, Failure>) {
     }
 }
 
-/// Reads everything the journal has.
+/// Reads everything the journal has. A sale that cannot be read to its end does not hinder the others, but
+/// the catalogue does: nobody would know which sales there are.
 pub(super) fn recover(journal: &dyn Journal) -> Result<AllRecovered, ReplayError> {
     let (catalogue, catalogue_head, mut alive_at) = recovery::recover_catalogue(journal)?;
     alive_at = alive_at.max(Timestamp(journal.last_heartbeat()?.unwrap_or(0)));
     let mut sales = Vec::new();
     for listing in catalogue.listings() {
-        let recovered = recovery::recover(journal, StreamId(listing.stream))?;
+        let (recovered, stop) = recovery::recover_readable(journal, StreamId(listing.stream))?;
         alive_at = alive_at.max(recovered.last_at);
-        sales.push((listing.clone(), recovered));
+        sales.push((listing.clone(), recovered, stop));
     }
     Ok(AllRecovered { catalogue, catalogue_head, sales, alive_at })
 }
@@ -130,6 +132,10 @@ pub(super) struct Sales {
     catalogue_seen: u64,
     /// What others have written to it is being read.
     catalogue_behind: bool,
+    /// And cannot be: no sale is added here any more.
+    catalogue_unreadable: bool,
+    /// What batches are written in.
+    format: Format,
     /// Where streams stand of which the catalogue did not tell yet.
     unlisted: BTreeMap<u32, Head>,
     /// Looks that found what is not shown yet, in their order.
@@ -172,6 +178,8 @@ impl Sales {
             catalogue_retry: None,
             catalogue_seen: 0,
             catalogue_behind: false,
+            catalogue_unreadable: false,
+            format: FORMAT_MAX.min(shared.format()),
             unlisted: BTreeMap::new(),
             looked: VecDeque::new(),
             read_again: VecDeque::new(),
@@ -189,8 +197,13 @@ impl Sales {
             replies: Replies::new(),
             out: Vec::new(),
         };
-        for (listing, recovered) in sales {
+        for (listing, recovered, stop) in sales {
             all.run_sale(&listing, recovered);
+            if let Some(error) = stop {
+                let sale = all.running.get_mut(&listing.stream).expect("it was just run");
+                sale.core.cannot_read(&mut all.out);
+                all.cannot_read(listing.stream, &error);
+            }
         }
         all.list();
         all
@@ -200,7 +213,8 @@ impl Sales {
         let stream = StreamId(listing.stream);
         let now = self.shared.clock.now();
         let last_at = recovered.last_at;
-        let core = Core::new(stream, recovered, self.config.clone(), self.alive_at, now);
+        let mut core = Core::new(stream, recovered, self.config.clone(), self.alive_at, now);
+        core.may_write(self.format);
         let handle = SaleHandle::new(listing.sale.clone(), listing.stream, core.publication());
         let running = Running {
             core,
@@ -220,7 +234,22 @@ impl Sales {
     /// Shows readers which sales there are.
     fn list(&self) {
         let sales = self.running.values().map(|sale| (sale.handle.clone(), sale.default));
-        self.shared.directory.store(Arc::new(Directory::of(sales)));
+        let directory = Directory::of(sales, self.catalogue_unreadable);
+        self.shared.directory.store(Arc::new(directory));
+    }
+
+    /// A sale cannot be read here to its end, and its core has said so to all who wait.
+    fn cannot_read(&mut self, stream: u32, error: &ReplayError) {
+        let sale = self.running.get_mut(&stream).expect("a running sale");
+        let name = sale.handle.id();
+        tracing::error!(sale = %name, %error, "nothing is decided on what cannot be read");
+        self.shared.halt(stream, format!("sale {name}: {error}"));
+        sale.handle.cannot_read();
+        for (_, to) in sale.adders.drain(..) {
+            tell(to, Err(Failure::OutcomeUnknown));
+        }
+        self.put_out(stream);
+        self.list();
     }
 
     /// Decides until told to stop.
@@ -284,7 +313,9 @@ impl Sales {
                 self.offer(stream, request, To::Caller(to, asked), now);
             }
             Input::AddSale { sale, anew, id, warrant, to } => {
-                if self.adding.len() >= ADDING_MAX {
+                if self.catalogue_unreadable {
+                    tell(Some(to), Err(Failure::Unavailable));
+                } else if self.adding.len() >= ADDING_MAX {
                     tell(Some(to), Err(Failure::Overloaded));
                 } else {
                     let (since, to) = (now, Some(to));
@@ -295,6 +326,12 @@ impl Sales {
             Input::Appended { appends, result } => {
                 self.appends_in_flight -= appends.len();
                 self.appended(appends, result, now);
+            }
+            Input::Format(format) => {
+                tracing::info!(%format, known = %FORMAT_MAX, "the store's format was raised");
+                self.shared.format.store(format.0, Ordering::Relaxed);
+                self.format = FORMAT_MAX.min(format);
+                self.running.values_mut().for_each(|sale| sale.core.may_write(self.format));
             }
             Input::Heartbeat { at } => {
                 self.alive_at = at;
@@ -399,8 +436,15 @@ impl Sales {
     /// Says what was caught up with.
     fn caught_up_with_looks(&mut self) {
         let is_shown = |(stream, head): &(StreamId, Head)| match self.running.get(&stream.0) {
-            Some(sale) => sale.handle.publication().as_of >= head.number,
-            None => *stream != CATALOGUE || self.catalogue_head.number >= head.number,
+            // What cannot be read is not shown at all.
+            Some(sale) => {
+                !sale.handle.is_readable() || sale.handle.publication().as_of >= head.number
+            }
+            None => {
+                *stream != CATALOGUE
+                    || self.catalogue_unreadable
+                    || self.catalogue_head.number >= head.number
+            }
         };
         let newest = self.looked.iter().rposition(|looked| looked.heads.iter().all(is_shown));
         let looked = newest.and_then(|newest| self.looked.drain(..=newest).next_back());
@@ -429,12 +473,12 @@ impl Sales {
             }
         };
         let Some(sale) = self.running.get_mut(&stream) else { return };
+        if let Err(error) = sale.core.caught_up(&batches, now, &mut self.out) {
+            self.cannot_read(stream, &error);
+            return;
+        }
         if let Some(last) = batches.last() {
             sale.last_at = Timestamp(last.at_ms);
-        }
-        if let Err(reason) = sale.core.caught_up(&batches, now, &mut self.out) {
-            tracing::error!(stream, reason, "a foreign batch cannot be read; stopping");
-            std::process::abort();
         }
         sale.wake_at = now;
         self.put_out(stream);
@@ -583,7 +627,7 @@ impl Sales {
                         id: BatchId(u128::from(self.config.node) << 64 | u128::from(number)),
                         previous: self.catalogue_head.id,
                         at_ms: at.0,
-                        body: write_catalogue(&event),
+                        body: write_catalogue(&event, self.format),
                     };
                     self.appends.push(Append { stream: CATALOGUE, batch });
                     self.adding_in_flight = Some(event);
@@ -694,10 +738,10 @@ impl Sales {
     /// Runs the sales that others have added, and then adds those that wait.
     fn catalogue_caught_up(&mut self, batches: &[Batch], now: Timestamp) {
         for batch in batches {
-            let events = read_catalogue(&batch.body).unwrap_or_else(|error| {
-                tracing::error!(%error, "a foreign batch of the catalogue cannot be read; stopping");
-                std::process::abort();
-            });
+            let events = match recovery::catalogue_events(batch) {
+                Ok(events) => events,
+                Err(error) => return self.cannot_read_catalogue(&error),
+            };
             (self.catalogue_head, self.catalogue_at) = (batch.head(), Timestamp(batch.at_ms));
             for event in events {
                 self.catalogue.evolve(&event);
@@ -709,15 +753,23 @@ impl Sales {
         self.add_next(now);
     }
 
+    /// Others have written to the catalogue what cannot be read here. What is known goes on; what is not may
+    /// be there all the same.
+    fn cannot_read_catalogue(&mut self, error: &ReplayError) {
+        tracing::error!(%error, "which sales there are is no longer known");
+        self.shared.halt(CATALOGUE.0, format!("which sales there are: {error}"));
+        // It stays behind, so nothing more is added.
+        self.catalogue_unreadable = true;
+        for adding in self.adding.drain(..) {
+            tell(adding.to, Err(Failure::Unavailable));
+        }
+        self.list();
+    }
+
     /// Runs the sale that an entry of the catalogue has added, if it has.
     fn run_added(&mut self, event: CatalogueEvent) {
         if let CatalogueEvent::SaleAdded(listing) = event {
-            let recovered = Recovered {
-                sale: Sale::default(),
-                head: Head::EMPTY,
-                last_at: self.catalogue_at,
-                events_since_snapshot: 0,
-            };
+            let recovered = Recovered { last_at: self.catalogue_at, ..Recovered::default() };
             self.run_sale(&listing, recovered);
         }
     }

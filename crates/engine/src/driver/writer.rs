@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::Sale;
 use domain::time::{Millis, Timestamp};
-use store::{Append, Head, Journal, StreamId};
+use store::{Append, Format, Head, Journal, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
@@ -15,7 +15,8 @@ use crate::Commit;
 use crate::clock::Stopwatch;
 use crate::recovery::write_snapshot;
 
-/// How often the store's clock is looked at.
+/// How often the store's clock is looked at, and which format bodies may be written in: an operator raises
+/// that once all nodes can read it, and nobody waits for it.
 const STEER_EVERY: Millis = 2_000;
 /// Bytes read when a core catches up, at a time.
 const CATCH_UP_BYTES: usize = 16 << 20;
@@ -44,13 +45,25 @@ pub(super) struct Snapshot {
 }
 
 /// Writes until told to stop: all appends that wait as one commit, and the heartbeat.
-pub(super) fn write(journal: &dyn Journal, shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+pub(super) fn write(
+    journal: &dyn Journal,
+    shared: &Arc<Shared>,
+    mut format: Format,
+    jobs: &Receiver<Job>,
+) {
     let mut steer_at = Timestamp::default();
     loop {
         let now = shared.clock.now();
         if now >= steer_at {
             if let Ok(store_now) = journal.now_ms() {
                 shared.clock.steer(Timestamp(store_now));
+                // Only of a store that answers, so that what is to be appended waits for one question.
+                if let Ok(found) = journal.format()
+                    && found != format
+                {
+                    format = found;
+                    shared.inbox.put(Input::Format(format));
+                }
             }
             steer_at = now.plus(STEER_EVERY);
         }

@@ -17,10 +17,10 @@ use domain::time::Timestamp;
 use engine::core::{Core, Look, Output};
 use engine::meters::CoreState;
 use engine::{
-    Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, Reply, Request,
-    SaleHandle,
+    Answer, CallResult, Config, Failure, PendingCall, Publication, Recovered, ReplayError, Reply,
+    Request, SaleHandle,
 };
-use store::{Append, Batch, Head, StreamId};
+use store::{Append, Batch, Format, Head, StreamId};
 
 const START: u64 = 1_800_000_000_000;
 
@@ -240,6 +240,23 @@ impl Desk {
         let mut out = Vec::new();
         self.core.caught_up(newer, Timestamp(self.now), &mut out).unwrap();
         self.keep(out);
+    }
+
+    /// The same, with one that cannot be read.
+    pub(crate) fn conflict_unreadably(&mut self, later: Batch) -> ReplayError {
+        let mut out = Vec::new();
+        self.core.conflict(&mut out);
+        let error = self.core.caught_up(&[later], Timestamp(self.now), &mut out).unwrap_err();
+        self.keep(out);
+        error
+    }
+
+    pub(crate) fn may_write(&mut self, format: Format) {
+        self.core.may_write(format);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.core.is_idle()
     }
 
     /// What the core asked for: the journal stands there, and somebody wrote a heartbeat then.

@@ -9,13 +9,15 @@ use domain::sale::{PlaceView, Status};
 use engine::{
     Answer, Call, CallResult, Calls, Config, Engine, Failure, NewSale, PendingCall, Request,
 };
-use store::{Append, Appended, Batch, Epoch, Head, Journal, StoreError, StreamId, WriteSnapshot};
+use store::{
+    Append, Appended, Batch, Epoch, Format, Head, Journal, StoreError, StreamId, WriteSnapshot,
+};
 
 use crate::desk::{hold, join, pay};
 
 /// A provider that approves everything at once.
 #[derive(Clone, Default)]
-struct Approves {
+pub(crate) struct Approves {
     engine: Arc<OnceLock<Weak<Engine>>>,
     asked: Arc<Mutex<Vec<Call>>>,
 }
@@ -33,24 +35,24 @@ fn start(journal: &Arc<dyn Journal>, node: u64) -> (Arc<Engine>, Approves) {
     start_with(journal, Config { node, ..Config::default() })
 }
 
-fn start_with(journal: &Arc<dyn Journal>, config: Config) -> (Arc<Engine>, Approves) {
+pub(crate) fn start_with(journal: &Arc<dyn Journal>, config: Config) -> (Arc<Engine>, Approves) {
     let provider = Approves::default();
     let engine = Engine::start(journal.clone(), Box::new(provider.clone()), config).unwrap();
     provider.engine.set(Arc::downgrade(&engine)).unwrap();
     (engine, provider)
 }
 
-fn options() -> store::Options {
+pub(crate) fn options() -> store::Options {
     store::Options::new(Arc::new(engine::clock::wall_ms))
 }
 
-async fn ask(engine: &Engine, command: Command) -> Answer {
+pub(crate) async fn ask(engine: &Engine, command: Command) -> Answer {
     let sale = engine.directory().default_sale().unwrap().clone();
     let request = Request::buyer(command, 1, None);
     engine.submit(&sale, request).await.unwrap().answer.unwrap()
 }
 
-async fn admitted(engine: &Engine, nonce: u64) -> Place {
+pub(crate) async fn admitted(engine: &Engine, nonce: u64) -> Place {
     let Answer::Place { view, .. } = ask(engine, join(nonce)).await else { panic!("no place") };
     assert!(matches!(view.status, Status::Admitted { .. }), "{view:?}");
     view.place
@@ -64,7 +66,7 @@ async fn read(engine: &Engine, place: Place) -> PlaceView {
     view
 }
 
-fn schedule() -> Schedule {
+pub(crate) fn schedule() -> Schedule {
     let mut schedule = crate::desk::schedule(500);
     schedule.opens_at.0 = 0;
     schedule
@@ -145,7 +147,7 @@ async fn a_crowd_that_wants_one_seat_gets_it_once() {
 }
 
 /// Looks until it is there.
-async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let looked = tokio::time::timeout(std::time::Duration::from_secs(60), async {
         loop {
             if let Some(found) = look() {
@@ -239,6 +241,18 @@ impl Journal for Hanging {
 
     fn epoch(&self) -> Epoch {
         self.inner.epoch()
+    }
+
+    fn format(&self) -> Result<Format, StoreError> {
+        self.inner.format()
+    }
+
+    fn raise_format(&self, to: Format) -> Result<(), StoreError> {
+        self.inner.raise_format(to)
+    }
+
+    fn writers(&self) -> Result<Vec<Format>, StoreError> {
+        self.inner.writers()
     }
 
     fn read(&self, stream: StreamId, after: Head, max: usize) -> Result<Vec<Batch>, StoreError> {

@@ -4,3 +4,4 @@
 mod core;
 mod desk;
 mod driver;
+mod formats;

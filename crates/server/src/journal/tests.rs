@@ -10,7 +10,7 @@ use domain::line::JoinKeys;
 use domain::sale::Outcome;
 use domain::time::Second;
 use serde_json::{Value, json};
-use store::codec::{CommandKind, write_record};
+use store::codec::{CommandKind, FORMAT_MAX, write_record};
 use store::{Append, Appended, Batch, BatchId, Epoch, Head, MemoryJournal};
 
 use super::*;
@@ -31,7 +31,7 @@ struct Written {
 impl Written {
     /// A sale with seats A1 to A3 at ₩100, open.
     fn new(performances: &[&str]) -> Self {
-        let journal = MemoryJournal::new(Epoch(1), Arc::new(|| 0));
+        let journal = MemoryJournal::new(Epoch(1), Arc::new(|| 0), FORMAT_MAX);
         let (sale, head, now) = (Sale::default(), Head::EMPTY, Timestamp(NOON));
         let mut written = Self { journal, sale, head, now };
         let performances: Vec<Value> = (performances.iter())

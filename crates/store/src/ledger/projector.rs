@@ -94,11 +94,10 @@ impl<'p> Projector<'p> {
             self.write_minute()?;
             self.minute = Minute::new(begin, self.position.in_line);
         }
-        let records = read_records(&batch.body).map_err(|error| {
-            let (stream, number) = (self.stream, batch.number);
-            LedgerError::Journal(crate::StoreError::Corrupt(format!(
-                "batch {number} of stream {stream} cannot be read: {error}"
-            )))
+        let records = read_records(&batch.body).map_err(|error| LedgerError::Unreadable {
+            stream: self.stream,
+            number: batch.number,
+            reason: error.to_string(),
         })?;
         for event in records.iter().flat_map(|record| &record.events) {
             self.event(event)?;

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::address::Server;
 use super::connection::{Connection, value};
+use super::writers::Writer;
 use super::{Access, schema};
 use crate::{Epoch, Head, StoreError, StreamId};
 
@@ -47,6 +48,8 @@ pub(super) struct Pool {
     /// The one that is asked, or asked first.
     chosen: AtomicUsize,
     access: Access,
+    /// Who writes, if that is what it is for.
+    writer: Writer,
     /// Each with the server it leads to.
     idle: Mutex<Vec<(usize, Connection)>>,
     room: Semaphore,
@@ -57,11 +60,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(servers: Vec<Server>, access: Access) -> Self {
+    pub(super) fn new(servers: Vec<Server>, access: Access, writer: Writer) -> Self {
         Self {
             servers,
             chosen: AtomicUsize::new(0),
             access,
+            writer,
             idle: Mutex::default(),
             room: Semaphore::new(CONNECTIONS_MAX),
             epoch: OnceLock::new(),
@@ -150,7 +154,10 @@ impl Pool {
             schema::check_epoch(&connection, *epoch).await?;
             self.check_known(&connection).await?;
             match self.access {
-                Access::Write => connection.confirm().await?,
+                Access::Write => {
+                    self.writer.say(&connection, *epoch).await?;
+                    connection.confirm().await?;
+                }
                 Access::Read => {}
             }
         }

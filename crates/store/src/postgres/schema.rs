@@ -13,7 +13,7 @@ use tokio_postgres::Error;
 use super::Access;
 use super::connection::{Connection, value};
 use super::failure;
-use crate::{Epoch, StoreError};
+use crate::{Epoch, Format, Options, StoreError};
 
 /// How often somebody else may be in the way before it is said.
 const RACES_MAX: u32 = 10;
@@ -76,7 +76,7 @@ SET version = $1::integer
 /// database itself refuses what is too far ahead of its clock, or before what it follows; and by the
 /// constraint's name the refusal is known. A body is not compressed: it is dense already, and read
 /// whole.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 -- create_schema_1
 CREATE TABLE journal_meta (
@@ -150,12 +150,19 @@ ALTER COLUMN bytes SET STORAGE EXTERNAL
 ALTER TABLE journal_meta
 ADD COLUMN server bigint
 ",
+    "
+-- create_schema_3
+ALTER TABLE journal_meta
+ADD COLUMN format integer NOT NULL DEFAULT 1,
+ADD CONSTRAINT journal_meta_format_is_a_number CHECK (format >= 1)
+",
 ];
 
+/// A row that is there already keeps its format.
 const INSERT_META: &str = "
 -- insert_meta
-INSERT INTO journal_meta (one, epoch, confirmations)
-VALUES (true, $1::bigint, 0)
+INSERT INTO journal_meta (one, epoch, confirmations, format)
+VALUES (true, $1::bigint, 0, $2::integer)
 ON CONFLICT ON CONSTRAINT journal_meta_one_row DO NOTHING
 ";
 
@@ -163,6 +170,20 @@ const READ_EPOCH: &str = "
 -- read_epoch
 SELECT epoch
 FROM journal_meta
+";
+
+/// Tables that are only read may be of a version before the third, when there was only the first format.
+const READ_FORMAT: &str = "
+-- read_format
+SELECT coalesce((to_jsonb(meta) ->> 'format')::integer, 1)
+FROM journal_meta AS meta
+";
+
+const RAISE_FORMAT: &str = "
+-- raise_format
+UPDATE journal_meta
+SET format = $1::integer
+WHERE format < $1::integer
 ";
 
 const CHANGE_EPOCH: &str = "
@@ -197,14 +218,17 @@ ORDER BY stream.stream
 LIMIT 1
 ";
 
-/// Makes sure that the tables are there and of the version that this program knows, and says which
-/// history they have: a new epoch, if `accept` is to make it another one.
+/// Makes sure that the tables are there and of a version and a format that this program knows, and says
+/// which history they have: a new epoch, if [`Options::accept_shorter_history`] makes it another one.
 pub(super) async fn prepare(
     connection: &Connection,
     access: Access,
-    accept: bool,
+    options: &Options,
 ) -> Result<Epoch, StoreError> {
     let found = check_version(connection).await?;
+    if found.is_some_and(|found| found > 0) {
+        crate::check_format(read_format(connection).await?)?;
+    }
     match (access, found) {
         (Access::Read, None | Some(0)) => {
             return Err(StoreError::NotAStore("this database has no journal".to_owned()));
@@ -212,7 +236,7 @@ pub(super) async fn prepare(
         (Access::Read, Some(_)) => {}
         (Access::Write, found) => {
             if found < Some(newest()) {
-                bring_up_once(connection).await?;
+                bring_up_once(connection, options.first_format).await?;
             }
             let epoch = crate::new_epoch()?;
             if let Some(row) = connection.row(MOVE_IN, &[&epoch.0.cast_signed()]).await?
@@ -220,7 +244,7 @@ pub(super) async fn prepare(
             {
                 tracing::warn!(%epoch, "the history was copied to this server: it has a new epoch");
             }
-            if accept {
+            if options.accept_shorter_history {
                 tracing::warn!(%epoch, "the history is accepted as it is, under a new epoch");
                 connection.execute(CHANGE_EPOCH, &[&epoch.0.cast_signed()]).await?;
             }
@@ -244,6 +268,23 @@ pub(super) async fn check_epoch(connection: &Connection, epoch: Epoch) -> Result
     Err(StoreError::Corrupt(format!(
         "this is another history: its epoch is {found}, and was {epoch} at the start"
     )))
+}
+
+/// The newest format that bodies may be in.
+pub(super) async fn read_format(connection: &Connection) -> Result<Format, StoreError> {
+    let row = connection.one(READ_FORMAT, &[]).await?;
+    let found = u32::try_from(value::<i32>(&row, 0)?);
+    found.map(Format).map_err(|_| failure::of_value("the format"))
+}
+
+/// Raises it, and says whether it was lower.
+pub(super) async fn raise_format(connection: &Connection, to: Format) -> Result<bool, StoreError> {
+    connection.take_doubt();
+    let raised = connection.execute(RAISE_FORMAT, &[&to.0.cast_signed()]).await?;
+    if connection.take_doubt() {
+        connection.confirm().await?;
+    }
+    Ok(raised == 1)
 }
 
 async fn read_epoch(connection: &Connection) -> Result<Epoch, StoreError> {
@@ -271,11 +312,11 @@ fn newest() -> u32 {
 }
 
 /// Brings the tables up, or sees that somebody else did.
-async fn bring_up_once(connection: &Connection) -> Result<(), StoreError> {
+async fn bring_up_once(connection: &Connection, format: Format) -> Result<(), StoreError> {
     let epoch = crate::new_epoch()?;
     let mut races = 0;
     loop {
-        let Err(error) = bring_up(connection, epoch).await else { break };
+        let Err(error) = bring_up(connection, epoch, format).await else { break };
         connection.run(ROLL_BACK).await?;
         races += 1;
         if !failure::is_race(&error) || races > RACES_MAX {
@@ -286,7 +327,7 @@ async fn bring_up_once(connection: &Connection) -> Result<(), StoreError> {
     check_version(connection).await.map(drop)
 }
 
-async fn bring_up(connection: &Connection, epoch: Epoch) -> Result<(), Error> {
+async fn bring_up(connection: &Connection, epoch: Epoch, format: Format) -> Result<(), Error> {
     let client = connection.client();
     client.batch_execute(BEGIN).await?;
     client.batch_execute(CREATE_VERSION).await?;
@@ -297,7 +338,8 @@ async fn bring_up(connection: &Connection, epoch: Epoch) -> Result<(), Error> {
     }
     let newest = newest().cast_signed();
     if found < newest {
-        client.execute(INSERT_META, &[&epoch.0.cast_signed()]).await?;
+        let first = format.0.cast_signed();
+        client.execute(INSERT_META, &[&epoch.0.cast_signed(), &first]).await?;
         client.execute(SET_VERSION, &[&newest]).await?;
     }
     client.batch_execute(COMMIT).await

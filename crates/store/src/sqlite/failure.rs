@@ -116,6 +116,7 @@ mod tests {
             StoreError::SyncFailed(_) => Means::EndProcess,
             StoreError::InUse(_)
             | StoreError::NewerSchema { .. }
+            | StoreError::NewerFormat { .. }
             | StoreError::NotAStore(_)
             | StoreError::ReadOnly
             | StoreError::Invalid(_) => panic!("{error} does not come from SQLite"),

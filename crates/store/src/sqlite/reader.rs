@@ -10,8 +10,8 @@ use super::snapshots::Snapshots;
 use super::{head_file, history, schema};
 use crate::chain;
 use crate::{
-    Append, Appended, Batch, Epoch, Head, Journal, Options, StoreError, StreamId, WallClock,
-    WriteSnapshot,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
+    WallClock, WriteSnapshot,
 };
 
 /// A journal that is only read, in the process that writes it or beside that.
@@ -83,6 +83,18 @@ impl SqliteReader {
 impl Journal for SqliteReader {
     fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    fn format(&self) -> Result<Format, StoreError> {
+        schema::read_format(&self.connection())
+    }
+
+    fn raise_format(&self, _: Format) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn writers(&self) -> Result<Vec<Format>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn append(&self, _: &[Append]) -> Result<Vec<Appended>, StoreError> {

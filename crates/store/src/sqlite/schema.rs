@@ -10,10 +10,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{checkpointer, failure, transaction};
-use crate::{Epoch, StoreError};
+use crate::{Epoch, Format, StoreError};
 
-/// The version of the tables below. A newer one is refused; an older one would be brought up here.
-const SCHEMA_VERSION: u32 = 1;
+/// The version of the tables below. A newer one is refused; an older one is brought up by [`bring_up`].
+const SCHEMA_VERSION: u32 = 2;
+/// From this one on the format is said; before it there was only the first.
+const VERSION_WITH_FORMAT: u32 = 2;
 
 /// Tells our database from any other SQLite file: "maep".
 const APPLICATION_ID: i32 = 0x6d61_6570;
@@ -46,10 +48,28 @@ CREATE TABLE meta (
 ) STRICT;
 ";
 
+const ADD_FORMAT: &str = "
+-- add_format
+ALTER TABLE meta
+ADD COLUMN format INTEGER NOT NULL DEFAULT 1 CONSTRAINT meta_format_is_a_number CHECK (format >= 1);
+";
+
+const SET_SCHEMA_VERSION: &str = "
+-- set_schema_version
+UPDATE meta
+SET schema_version = ?1
+";
+
 const INSERT_META: &str = "
 -- insert_meta
-INSERT INTO meta (one, schema_version, epoch)
-VALUES (1, ?1, ?2)
+INSERT INTO meta (one, schema_version, epoch, format)
+VALUES (1, ?1, ?2, ?3)
+";
+
+const READ_FORMAT: &str = "
+-- read_format
+SELECT format
+FROM meta
 ";
 
 const READ_SCHEMA_VERSION: &str = "
@@ -76,8 +96,8 @@ SELECT count(*)
 FROM sqlite_schema
 ";
 
-/// The connection that appends. It makes the tables if the file is new.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+/// The connection that appends. It makes the tables if the file is new, for bodies in `format`.
+pub(super) fn open_writer(path: &Path, format: Format) -> Result<Connection, StoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let is_new = is_new(&connection)?;
     if !is_new {
@@ -91,12 +111,26 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         let epoch = crate::new_epoch()?;
         transaction::run(&connection, |connection| {
             connection.execute_batch(CREATE_SCHEMA)?;
-            connection.execute(INSERT_META, (SCHEMA_VERSION, epoch.0.cast_signed()))
+            connection.execute_batch(ADD_FORMAT)?;
+            connection.execute(INSERT_META, (SCHEMA_VERSION, epoch.0.cast_signed(), format.0))
         })?;
         // Out of the WAL at once: a database whose WAL was lost later must not look like a new one.
         checkpointer::checkpoint_all(&connection)?;
     }
     Ok(connection)
+}
+
+/// Brings older tables up: once it is known that the start is not refused, for an older program cannot
+/// use them after that.
+pub(super) fn bring_up(connection: &Connection) -> Result<(), StoreError> {
+    if read_version(connection)? >= SCHEMA_VERSION {
+        return Ok(());
+    }
+    transaction::run(connection, |connection| {
+        connection.execute_batch(ADD_FORMAT)?;
+        connection.execute(SET_SCHEMA_VERSION, [SCHEMA_VERSION])
+    })
+    .map(drop)
 }
 
 /// A connection that only reads.
@@ -169,13 +203,29 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
     if id != APPLICATION_ID {
         return Err(StoreError::NotAStore("it is a database of something else".to_owned()));
     }
-    let found: u32 = connection
-        .query_row(READ_SCHEMA_VERSION, [], |row| row.get(0))
-        .map_err(|error| failure::of(&error))?;
+    let found = read_version(connection)?;
     if found > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema { found, known: SCHEMA_VERSION });
     }
-    Ok(())
+    crate::check_format(read_format(connection)?).map(drop)
+}
+
+fn read_version(connection: &Connection) -> Result<u32, StoreError> {
+    connection
+        .prepare_cached(READ_SCHEMA_VERSION)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(|error| failure::of(&error))
+}
+
+/// The newest format that bodies may be in.
+pub(super) fn read_format(connection: &Connection) -> Result<Format, StoreError> {
+    if read_version(connection)? < VERSION_WITH_FORMAT {
+        return Ok(Format::FIRST);
+    }
+    connection
+        .prepare_cached(READ_FORMAT)
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0).map(Format)))
+        .map_err(|error| failure::of(&error))
 }
 
 /// What goes into the file's header with the first write, and cannot be changed after it.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::head_file::Slot;
@@ -468,9 +469,9 @@ fn a_database_of_a_newer_program_or_of_something_else_is_refused() {
     let place = Place::new();
     drop(place.open().unwrap());
     let connection = Connection::open(place.path("journal.sqlite")).unwrap();
-    connection.execute_batch("UPDATE meta SET schema_version = 2").unwrap();
+    connection.execute_batch("UPDATE meta SET schema_version = 9").unwrap();
     drop(connection);
-    let newer = StoreError::NewerSchema { found: 2, known: 1 };
+    let newer = StoreError::NewerSchema { found: 9, known: 2 };
     assert_eq!(place.open().err(), Some(newer.clone()));
     assert_eq!(place.open_read_only().err(), Some(newer));
 
@@ -484,6 +485,86 @@ fn a_database_of_a_newer_program_or_of_something_else_is_refused() {
 
     fs::write(place.path("journal.sqlite"), "this is no database at all ".repeat(100)).unwrap();
     assert_corrupt(place.open(), "not a database");
+}
+
+#[test]
+fn a_store_in_a_later_format_is_refused_in_one_sentence() {
+    let place = Place::new();
+    drop(place.open().unwrap());
+    let connection = Connection::open(place.path("journal.sqlite")).unwrap();
+    connection.execute_batch("UPDATE meta SET format = 3").unwrap();
+    drop(connection);
+    let newer = StoreError::NewerFormat { found: Format(3), known: Format(2) };
+    assert_eq!(
+        newer.to_string(),
+        "the store is in format 3, and this program knows formats up to 2; use the program that \
+         raised it, or a newer one"
+    );
+    assert_eq!(place.open().err(), Some(newer.clone()));
+    assert_eq!(place.open_read_only().err(), Some(newer));
+}
+
+/// The tables of the first version, in which a format was not said.
+#[test]
+fn older_tables_are_read_as_they_are_and_brought_up_by_a_start_that_is_not_refused() {
+    let place = Place::new();
+    let journal =
+        SqliteJournal::open(&place.dir(), Options { first_format: Format(1), ..options() });
+    let journal = journal.unwrap();
+    fill(&journal, ONE, 1..=3);
+    journal.sync().unwrap();
+    drop(journal);
+    let by_hand = |statements: &str| {
+        let connection = Connection::open(place.path("journal.sqlite")).unwrap();
+        connection.execute_batch(statements).unwrap();
+    };
+    by_hand("ALTER TABLE meta DROP COLUMN format; UPDATE meta SET schema_version = 1");
+    let version = || -> u32 {
+        let connection = Connection::open(place.path("journal.sqlite")).unwrap();
+        connection.query_row("SELECT schema_version FROM meta", [], |row| row.get(0)).unwrap()
+    };
+
+    let reader = place.open_read_only().unwrap();
+    assert_eq!((reader.format(), numbers(&reader, ONE)), (Ok(Format(1)), Ok(vec![1, 2, 3])));
+    assert_eq!(reader.raise_format(Format(2)), Err(StoreError::ReadOnly));
+    assert_eq!(version(), 1);
+
+    // A history that ends too early: whoever made it can still be asked.
+    by_hand("CREATE TABLE kept AS SELECT * FROM batch; DELETE FROM batch WHERE key & 255 = 3");
+    assert_corrupt(place.open(), "");
+    assert_eq!(version(), 1);
+    by_hand("INSERT INTO batch SELECT * FROM kept WHERE key & 255 = 3; DROP TABLE kept");
+
+    let journal = place.open().unwrap();
+    assert_eq!((journal.format(), version()), (Ok(Format(1)), 2));
+    // Beside it, and opened before the tables were brought up.
+    assert_eq!(reader.format(), Ok(Format(1)));
+    journal.raise_format(Format(2)).unwrap();
+    assert_eq!(reader.format(), Ok(Format(2)));
+    assert_eq!(numbers(&journal, ONE), Ok(vec![1, 2, 3]));
+    assert_eq!(place.crash().open().unwrap().format(), Ok(Format(2)), "it was durable");
+}
+
+/// A later version of the file, whole and with a right checksum.
+#[test]
+fn a_snapshot_of_a_later_version_is_passed_over() {
+    let place = Place::new();
+    let journal = place.open().unwrap();
+    fill(&journal, ONE, 1..=2);
+    journal.save_snapshot(ONE, batch(1).head(), &|to| to.write_all(b"one")).unwrap();
+    journal.save_snapshot(ONE, batch(2).head(), &|to| to.write_all(b"two")).unwrap();
+    let path = place.path("snapshots/1-2.snapshot");
+    let mut bytes = fs::read(&path).unwrap();
+    let rewrite = |bytes: &mut [u8], version: u32| {
+        bytes[8..12].copy_from_slice(&version.to_be_bytes());
+        let digest = Sha256::new().chain_update(&bytes[88..]).chain_update(&bytes[..56]).finalize();
+        bytes[56..88].copy_from_slice(&digest);
+        fs::write(&path, bytes).unwrap();
+    };
+    rewrite(&mut bytes, 2);
+    assert_eq!(journal.load_snapshot(ONE).unwrap().unwrap().1, b"two", "this is how it is made");
+    rewrite(&mut bytes, 3);
+    assert_eq!(journal.load_snapshot(ONE).unwrap().unwrap().1, b"one");
 }
 
 #[test]

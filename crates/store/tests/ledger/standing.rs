@@ -3,6 +3,7 @@
 
 use domain::limits::Limits;
 use store::ledger::{Ledger, LedgerError, Progress, Standing, Violation, write_by_hand};
+use store::{Append, Batch, BatchId, StreamId};
 
 use crate::against_the_rules::{dump, short, texts};
 use crate::desk::Desk;
@@ -14,6 +15,31 @@ fn one_hold() -> (Desk, domain::id::Place, domain::id::ReservationId) {
     let reservation = desk.hold(place, &[0, 1]).unwrap();
     desk.commit();
     (desk, place, reservation)
+}
+
+/// A later program has written to another sale.
+#[test]
+fn a_sale_that_cannot_be_read_is_left_out_and_the_others_go_on() {
+    let (mut desk, place, _) = one_hold();
+    let later =
+        Batch { number: 1, id: BatchId(7), previous: BatchId::NONE, at_ms: 0, body: vec![3, 0xf6] };
+    let stream = StreamId(2);
+    desk.journal.append(&[Append { stream, batch: later }]).unwrap();
+    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let progress = ledger.catch_up(&*desk.journal).unwrap();
+    let reason = "it is in format 3, and this program reads up to 2".to_owned();
+    let unreadable = LedgerError::Unreadable { stream, number: 1, reason };
+    assert_eq!(progress.unreadable, std::slice::from_ref(&unreadable));
+    assert!(progress.is_level && progress.lacks && progress.batches > 0);
+
+    desk.ask(&domain::Command::Leave { place }).unwrap();
+    desk.commit();
+    let again = Progress { is_level: true, lacks: true, batches: 1, ..Progress::default() };
+    assert_eq!(ledger.catch_up(&*desk.journal).unwrap(), again, "it is said once");
+    drop(ledger);
+    let before = dump(&desk.tables());
+    assert_eq!(Ledger::rebuild(&desk.path(), &*desk.journal), Err(unreadable));
+    assert_eq!(before, dump(&desk.tables()), "the old one is untouched");
 }
 
 #[test]
@@ -32,7 +58,7 @@ fn a_second_live_owner_cannot_be_written() {
     let Progress { is_level, lacks, violations, .. } = ledger.catch_up(&*desk.journal).unwrap();
     assert!(is_level && lacks, "there is nothing that can be written");
     let expected = Violation {
-        stream: store::StreamId(1),
+        stream: StreamId(1),
         sale: "spring".to_owned(),
         performance: "spring-1".to_owned(),
         seat: "1층-A3".to_owned(),
@@ -196,7 +222,7 @@ fn what_differs_from_the_rules_is_named() {
     for (change, expected) in table {
         write_by_hand(&desk.path(), change).unwrap();
         let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
-        assert_eq!(looked.batch(store::StreamId(1)), Some(3));
+        assert_eq!(looked.batch(StreamId(1)), Some(3));
         let differences = looked.compare(&desk.sale).unwrap();
         assert_eq!((differences.count, differences.told), (1, vec![expected]), "{change}");
         drop(looked);

@@ -7,6 +7,7 @@
     reason = "a clock in milliseconds fits"
 )]
 
+mod formats;
 mod standby;
 mod tls;
 
@@ -15,7 +16,9 @@ use std::thread;
 use std::time::Duration;
 
 use pgserver::{Server, Setup};
-use store::{Append, Appended, Batch, BatchId, Head, Journal, Options, StoreError, StreamId};
+use store::{
+    Append, Appended, Batch, BatchId, Format, Head, Journal, Options, StoreError, StreamId,
+};
 
 const ONE: StreamId = StreamId(1);
 const SCHEMA: &str = "journal";
@@ -23,7 +26,7 @@ const SCHEMA: &str = "journal";
 const CAN_BLOCK: &str = "max_prepared_transactions=4";
 
 /// The connections of our journals.
-const OURS: &str = "application_name = 'maepyo'";
+const OURS: &str = "starts_with(application_name, 'maepyo')";
 
 #[test]
 fn several_that_open_it_at_once_make_the_tables_once() {
@@ -36,7 +39,7 @@ fn several_that_open_it_at_once_make_the_tables_once() {
     });
     assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
     assert_eq!(server.run(SCHEMA, "SELECT count(*) FROM journal_meta"), "1");
-    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "2");
+    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "3");
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn what_a_newer_program_made_is_refused() {
     let url = server.make_schema(SCHEMA);
     let journal = store::open(&url, options()).unwrap();
     server.run(SCHEMA, "UPDATE journal_schema SET version = 9");
-    let newer = StoreError::NewerSchema { found: 9, known: 2 };
+    let newer = StoreError::NewerSchema { found: 9, known: 3 };
     assert_eq!(store::open(&url, options()).err(), Some(newer.clone()));
     assert_eq!(store::open_read_only(&url, options()).err(), Some(newer.clone()));
     // Whoever has it open notices with the next connection.
@@ -429,7 +432,7 @@ fn a_role_that_may_not_make_tables_can_use_them() {
     server.run(SCHEMA, &format!("CREATE ROLE ann LOGIN; {}", grants(SCHEMA, "ann")));
     let url = server.url(SCHEMA).replace("//postgres@", "//ann@");
     // What an older program made is for their owner to bring up.
-    server.run(SCHEMA, "ALTER TABLE journal_meta DROP COLUMN server");
+    server.run(SCHEMA, "ALTER TABLE journal_meta DROP COLUMN server, DROP COLUMN format");
     server.run(SCHEMA, "UPDATE journal_schema SET version = 1");
     let error = store::open(&url, options()).err().unwrap().to_string();
     assert!(
@@ -449,6 +452,9 @@ fn a_role_that_may_not_make_tables_can_use_them() {
         journal.save_snapshot(ONE, first.head(), &|to| to.write_all(state)).unwrap();
     }
     assert_eq!(journal.load_snapshot(ONE).unwrap().unwrap().1, b"two");
+    assert_eq!(journal.writers().unwrap(), [Format(2), Format(2)], "it sees the owner too");
+    journal.raise_format(Format(2)).unwrap();
+    assert_eq!(owner.format(), Ok(Format(2)));
 }
 
 #[test]
