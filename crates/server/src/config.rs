@@ -24,6 +24,7 @@ use domain::id::{ReservationId, SaleId};
 use engine::clock::wall_ms;
 
 use crate::backup::{self, BackupOptions};
+use crate::format::{self, FormatCommand};
 use crate::http::JoinLimit;
 use crate::ids::parse_short;
 use crate::ready::ReadyOptions;
@@ -57,6 +58,9 @@ pub fn run() -> ExitCode {
             journal::show(&options).map(|()| ExitCode::SUCCESS)
         }
         Command::Journal { command: JournalCommand::Verify(options) } => journal::verify(&options),
+        Command::Journal { command: JournalCommand::Format { command } } => {
+            format::run(&command).map(|()| ExitCode::SUCCESS)
+        }
         Command::Backup(options) => backup::back_up(&options).map(|()| ExitCode::SUCCESS),
         Command::Sale { command } => sale::run(&command),
         Command::Ledger { command: LedgerCommand::Rebuild(options) } => {
@@ -142,6 +146,11 @@ enum JournalCommand {
     Show(ShowOptions),
     /// Replays everything and checks every invariant.
     Verify(VerifyOptions),
+    /// Says or raises the format that nodes may write, for an upgrade.
+    Format {
+        #[command(subcommand)]
+        command: FormatCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -55,6 +55,7 @@ use self::joins::JoinLimiter;
 use self::pages::Pages;
 use crate::app::App;
 
+pub(crate) use self::choice::{absent, readable};
 pub(crate) use self::events::{Heard, Streams};
 pub(crate) use self::joins::{ClientAddress, JoinLimit};
 pub(crate) use self::meters::HttpMeters;

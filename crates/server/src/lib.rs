@@ -17,6 +17,7 @@ mod backup;
 mod calls;
 mod config;
 mod demo;
+mod format;
 mod gateway;
 mod http;
 mod ids;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::Refusal;
-use engine::{Directory, Listed, SaleHandle};
+use engine::{Directory, Failure, Listed, SaleHandle};
 use jiff::civil::Date;
 
 use super::desk::Desk;
@@ -40,12 +40,29 @@ pub(super) fn parse_date(text: &str) -> Result<Date, Flaw> {
 /// The performance with an id.
 ///
 /// # Errors
-/// `performance_not_found`.
+/// `performance_not_found`; `unavailable` when this node cannot read what others have written about it.
 pub(super) fn find_performance<'d>(
     directory: &'d Directory,
     id: &str,
 ) -> Result<&'d Listed, Problem> {
-    directory.performance(id).ok_or_else(|| Edge::PerformanceNotFound.into())
+    let listed = directory.performance(id);
+    let listed = listed.ok_or_else(|| absent(directory, Edge::PerformanceNotFound))?;
+    readable(&listed.sale)?;
+    Ok(listed)
+}
+
+/// Makes sure that what is shown of a sale may be told.
+///
+/// # Errors
+/// `unavailable` when this node cannot read all that others have written about it.
+pub(crate) fn readable(sale: &SaleHandle) -> Result<(), Failure> {
+    if sale.is_readable() { Ok(()) } else { Err(Failure::Unavailable) }
+}
+
+/// What is said of something that is not found: that it is not there, unless it may be in what this node
+/// cannot read.
+pub(crate) fn absent(directory: &Directory, problem: impl Into<Problem>) -> Problem {
+    if directory.is_whole() { problem.into() } else { Failure::Unavailable.into() }
 }
 
 impl Named<'_> {
@@ -60,8 +77,10 @@ impl Named<'_> {
         directory: &Directory,
         own: Option<&Arc<SaleHandle>>,
     ) -> Result<Arc<SaleHandle>, Problem> {
-        let by_sale =
-            self.sale_id.map(|id| directory.sale(id).cloned().ok_or(Refusal::SaleNotFound));
+        let by_sale = self.sale_id.map(|id| {
+            let sale = directory.sale(id).cloned();
+            sale.ok_or_else(|| absent(directory, Refusal::SaleNotFound))
+        });
         let by_performance =
             self.performance_id.map(|id| find_performance(directory, id).map(|l| l.sale.clone()));
         let named = match (by_sale.transpose()?, by_performance.transpose()?) {
@@ -70,11 +89,13 @@ impl Named<'_> {
             }
             (sale, performance) => sale.or(performance),
         };
-        match (self.date, named) {
-            (Some(date), named) => on_date(directory, parse_date(date)?, named.as_ref(), own),
-            (None, Some(sale)) => Ok(sale),
-            (None, None) => own.cloned().map_or_else(|| unnamed(directory), Ok),
-        }
+        let sale = match (self.date, named) {
+            (Some(date), named) => on_date(directory, parse_date(date)?, named.as_ref(), own)?,
+            (None, Some(sale)) => sale,
+            (None, None) => own.cloned().map_or_else(|| unnamed(directory), Ok)?,
+        };
+        readable(&sale)?;
+        Ok(sale)
     }
 
     /// The performance of a sale's that seats are wanted for: the one that is named, or the only
@@ -138,12 +159,14 @@ impl Named<'_> {
         }
         let of_own = |listed: &&Listed| own.is_some_and(|own| listed.sale.id() == own.id());
         let mut owns = on_date.iter().filter(of_own);
-        match (on_date, owns.next(), owns.next()) {
-            ([], ..) => Err(Edge::PerformanceNotFound.into()),
-            ([only], ..) => Ok(only),
-            (_, Some(only), None) => Ok(only),
-            (several, ..) => Err(which_of(Edge::DateAmbiguous.into(), several)),
-        }
+        let listed = match (on_date, owns.next(), owns.next()) {
+            ([], ..) => return Err(absent(directory, Edge::PerformanceNotFound)),
+            ([only], ..) => only,
+            (_, Some(only), None) => only,
+            (several, ..) => return Err(which_of(Edge::DateAmbiguous.into(), several)),
+        };
+        readable(&listed.sale)?;
+        Ok(listed)
     }
 }
 
@@ -156,7 +179,9 @@ fn on_date(
 ) -> Result<Arc<SaleHandle>, Problem> {
     let listed = directory.on(date);
     let has = |sale: &Arc<SaleHandle>| listed.iter().any(|l| l.sale.id() == sale.id());
-    let Some(first) = listed.first() else { return Err(Edge::PerformanceNotFound.into()) };
+    let Some(first) = listed.first() else {
+        return Err(absent(directory, Edge::PerformanceNotFound));
+    };
     match (named, own) {
         (Some(named), _) if has(named) => Ok(named.clone()),
         (Some(_), _) => Err(Refusal::WrongPerformance.into()),
@@ -183,7 +208,7 @@ fn unnamed(directory: &Directory) -> Result<Arc<SaleHandle>, Problem> {
     let none = directory.sales().next().is_none();
     chosen.ok_or_else(|| {
         if none {
-            return Refusal::SaleNotFound.into();
+            return absent(directory, Refusal::SaleNotFound);
         }
         which_of(Refusal::PerformanceRequired.into(), directory.performances())
     })

@@ -19,6 +19,7 @@ use engine::{Failure, Publication, SaleHandle};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 
+use super::choice::{absent, readable};
 use super::endpoint::{Ask, FromAsk};
 use super::problem::{Edge, Problem};
 use super::tickets;
@@ -385,7 +386,10 @@ impl FromAsk for Reader {
 
 /// The sale that a token names. None of that name is a token of something else.
 fn find_sale(app: &App, name: &str) -> Result<Arc<SaleHandle>, Problem> {
-    app.engine.directory().sale(name).cloned().ok_or_else(|| Refusal::UnknownPlace.into())
+    let directory = app.engine.directory();
+    let sale = directory.sale(name).ok_or_else(|| absent(&directory, Refusal::UnknownPlace))?;
+    readable(sale)?;
+    Ok(Arc::clone(sale))
 }
 
 /// The header `Authorization` and the token in it, if it was sent.

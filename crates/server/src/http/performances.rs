@@ -105,7 +105,7 @@ pub(super) async fn list_performances(
     let directory = ask.app().engine.directory();
     let from = query.from.as_deref().map(parse_date).transpose()?;
     let after = query.after.as_deref().map(|id| find_performance(&directory, id)).transpose()?;
-    let mut listed = directory.performances();
+    let mut listed = directory.performances().filter(|listed| listed.sale.is_readable());
     if let Some(after) = after {
         let same = |listed: &&Listed| {
             Arc::ptr_eq(&listed.sale, &after.sale) && listed.performance == after.performance

@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use super::seats::{NamedSeats, in_names};
 use super::{Ops, json, warrant};
-use crate::http::{Edge, Flaw, Problem, Utc, change_problem, state_word};
+use crate::http::{Edge, Flaw, Problem, Utc, absent, change_problem, readable, state_word};
 use crate::ids::{Ids, ShortId};
 use crate::language::Language;
 use crate::sale_file::{Fault, SaleFile, SaleFileError, read_toml};
@@ -116,10 +116,11 @@ pub(super) async fn read_sale(call: AdminCall) -> Response {
     call.answer(call.sale().map(|sale| (StatusCode::OK, SaleReport::of(&sale.publication()))))
 }
 
-/// `GET /admin/sales`: every sale, as [`read_sale`] shows each.
+/// `GET /admin/sales`: every sale that can be read here, as [`read_sale`] shows each.
 pub(super) async fn list_sales(call: AdminCall) -> Response {
     let directory = call.ops.engine.directory();
-    let sales = directory.sales().map(|sale| SaleReport::of(&sale.publication())).collect();
+    let sales = directory.sales().filter(|sale| sale.is_readable());
+    let sales = sales.map(|sale| SaleReport::of(&sale.publication())).collect();
     call.answer(Ok((StatusCode::OK, SaleList { sales })))
 }
 
@@ -198,7 +199,10 @@ impl AdminCall {
 
     fn sale(&self) -> Result<Arc<SaleHandle>, Problem> {
         let directory = self.ops.engine.directory();
-        directory.sale(&self.sale).cloned().ok_or_else(|| Refusal::SaleNotFound.into())
+        let sale = directory.sale(&self.sale);
+        let sale = sale.ok_or_else(|| absent(&directory, Refusal::SaleNotFound))?;
+        readable(sale)?;
+        Ok(Arc::clone(sale))
     }
 
     async fn schedule(&self) -> Result<(StatusCode, Changed), Problem> {
@@ -217,6 +221,7 @@ impl AdminCall {
             self.ops.engine.add_sale(new, self.id, self.warrant.clone()).await??;
             return Ok((StatusCode::CREATED, Changed::new(&id, None)));
         };
+        readable(&sale)?;
         let _one_at_a_time = self.ops.changing_limits.lock().await;
         let publication = sale.publication().clone();
         if !is_planned_as(&publication.sale, &new.schedule) {

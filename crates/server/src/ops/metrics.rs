@@ -11,7 +11,7 @@ use domain::seats::SeatCounts;
 use domain::time::Timestamp;
 use engine::meters::{CommandOutcome, Tally};
 use engine::{Engine, Priority, Publication, SaleHandle};
-use store::codec::CommandKind;
+use store::codec::{CommandKind, FORMAT_MAX};
 
 use super::Watched;
 
@@ -44,6 +44,12 @@ fn of_the_process(text: &mut Exposition, engine: &Engine) {
 
 fn of_the_journal(text: &mut Exposition, engine: &Engine, watched: &Watched) {
     let meters = engine.meters();
+    let help = "The newest format that the store lets nodes write.";
+    text.head("journal_format", "gauge", help);
+    text.line("journal_format", &[], engine.format());
+    let help = "The newest format that this node reads and writes.";
+    text.head("journal_format_known", "gauge", help);
+    text.line("journal_format_known", &[], FORMAT_MAX);
     text.head("journal_commits_total", "counter", "Durable commits since the start.");
     text.line("journal_commits_total", &[], watched.journal.sync_count());
     let help = "Commits that failed since the start; each is tried again.";

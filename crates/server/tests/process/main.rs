@@ -31,4 +31,5 @@ mod shutdown;
 mod stampede;
 mod streams;
 mod traces;
+mod upgrade;
 mod use_case;

@@ -18,7 +18,7 @@ use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, sma
 const TOKEN_KEYS: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 const ADMIN_KEY: &str = "an-admin-key-that-nobody-may-guess";
 
-fn server() -> Server {
+pub(crate) fn server() -> Server {
     let cache: PathBuf = env!("CARGO_TARGET_TMPDIR").into();
     let settings = vec!["fsync=off".to_owned()];
     Server::start(Setup { cache: Some(cache), settings, ..Setup::default() }).expect("a server")

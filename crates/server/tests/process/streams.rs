@@ -69,7 +69,7 @@ impl Stream {
     }
 }
 
-async fn metric(office: &BoxOffice, series: &str) -> f64 {
+pub(crate) async fn metric(office: &BoxOffice, series: &str) -> f64 {
     let text = Connection::to(office.operators).get("/metrics", None).await.text;
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{series}: {text}"))

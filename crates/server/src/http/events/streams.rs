@@ -222,8 +222,14 @@ impl SaleStreams {
         quiet_max: Millis,
         saw: impl Fn(&Publication, &PlaceView),
     ) {
-        let publication = Arc::clone(&self.sale.publication());
         let slice = usize::try_from(beat % SLICES).expect("there are few");
+        if !self.sale.is_readable() {
+            let slice = &mut self.followers().slices[slice];
+            slice.retain(|follower| Arc::strong_count(follower) > 1);
+            slice.iter().for_each(|follower| follower.bid_farewell());
+            return;
+        }
+        let publication = Arc::clone(&self.sale.publication());
         let seats = {
             let mut seats = self.seats();
             if slice == 0 {
