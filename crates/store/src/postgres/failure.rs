@@ -36,6 +36,8 @@ pub(super) fn is_race(error: &Error) -> bool {
         [
             SqlState::UNIQUE_VIOLATION,
             SqlState::DUPLICATE_TABLE,
+            // The type of a table's rows, which is made a moment before the table.
+            SqlState::DUPLICATE_OBJECT,
             SqlState::T_R_SERIALIZATION_FAILURE,
             SqlState::T_R_DEADLOCK_DETECTED,
             // "Tuple concurrently updated", of PostgreSQL's own tables.

@@ -28,18 +28,27 @@ const CAN_BLOCK: &str = "max_prepared_transactions=4";
 /// The connections of our journals.
 const OURS: &str = "starts_with(application_name, 'maepyo')";
 
+/// Each time they meet somewhere else: PostgreSQL has four ways to say that somebody else was sooner.
 #[test]
 fn several_that_open_it_at_once_make_the_tables_once() {
+    const TIMES: usize = 12;
+    const NODES: usize = 8;
     let server = server(&[]);
-    let url = server.make_schema(SCHEMA);
-    let epochs: Vec<u64> = thread::scope(|scope| {
-        let open = || store::open(&url, options()).unwrap().epoch().0;
-        let opening: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
-        opening.into_iter().map(|opening| opening.join().unwrap()).collect()
-    });
-    assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
-    assert_eq!(server.run(SCHEMA, "SELECT count(*) FROM journal_meta"), "1");
-    assert_eq!(server.run(SCHEMA, "SELECT version FROM journal_schema"), "3");
+    for time in 0..TIMES {
+        let schema = format!("{SCHEMA}_{time}");
+        let (url, begin) = (server.make_schema(&schema), Barrier::new(NODES));
+        let epochs: Vec<u64> = thread::scope(|scope| {
+            let open = || {
+                begin.wait();
+                store::open(&url, options()).unwrap().epoch().0
+            };
+            let opening: Vec<_> = (0..NODES).map(|_| scope.spawn(open)).collect();
+            opening.into_iter().map(|opening| opening.join().unwrap()).collect()
+        });
+        assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
+        assert_eq!(server.run(&schema, "SELECT count(*) FROM journal_meta"), "1");
+        assert_eq!(server.run(&schema, "SELECT version FROM journal_schema"), "3");
+    }
 }
 
 #[test]
