@@ -1,4 +1,4 @@
-//! Tests of the real process that can go on for long: `crashes`, `failovers` and `sell-out`.
+//! Tests of the real process that can go on for long: `crashes`, `failovers`, `lines` and `sell-out`.
 //!
 //! Each is a test of the everyday run, which has little of it; here it is built for release and has more.
 
@@ -23,7 +23,7 @@ pub(crate) struct Long {
 }
 
 /// All of them.
-pub(crate) const ALL: [Long; 3] = [
+pub(crate) const ALL: [Long; 4] = [
     Long {
         name: "crashes",
         option: "--rounds",
@@ -41,6 +41,15 @@ pub(crate) const ALL: [Long; 3] = [
         test: "failover::what_was_answered_outlives_the_database_it_was_written_to",
         variable: "MAEPYO_FAILOVERS",
         then: "failovers; everything that was answered is there.",
+    },
+    Long {
+        name: "lines",
+        option: "--times",
+        usual: 27,
+        most: 90,
+        test: "lines::whoever_is_cut_off_denies_nothing_and_the_others_go_on",
+        variable: "MAEPYO_LINES",
+        then: "times a line went wrong; nothing was denied, and the others went on.",
     },
     Long {
         name: "sell-out",

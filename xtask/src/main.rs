@@ -35,6 +35,7 @@ The project's own commands.
                                         shows that the simulator finds each deliberate defect
     cargo xtask crashes [--rounds N]    the real process, killed 200 times under load
     cargo xtask failovers [--times N]   two nodes, whose database is lost 100 times under load
+    cargo xtask lines [--times N]       three nodes, whose lines to the database go wrong 27 times
     cargo xtask sell-out [--buyers N]   three nodes and 30,000 buyers, while nodes and database are lost
     cargo xtask bench [--row NAME]... [--quick] [--check] [--write]
                                         how fast it is, beside a floor that does nothing
@@ -153,6 +154,7 @@ mod tests {
             ("crashes --rounds 20 20", "`20` is one word too many."),
             ("failovers --times 0", "`--times` needs a number from 1 to 1000."),
             ("failovers --rounds 5", "`failovers` does not know `--rounds`."),
+            ("lines --times 91", "`--times` needs a number from 1 to 90."),
             ("sell-out --buyers many", "`--buyers` needs a number from 1 to 100000."),
         ] {
             assert_eq!(names(line).unwrap_err(), sentence, "for `cargo xtask {line}`");

@@ -166,6 +166,26 @@ impl Server {
         done(self.program("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-s", "promote"]))
     }
 
+    /// Lets a standby follow nobody any more, and waits until it gets nothing new.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not.
+    pub fn stop_following(&self) {
+        self.run("public", "ALTER SYSTEM SET primary_conninfo = ''");
+        self.run("public", "SELECT pg_reload_conf()");
+        self.wait_until("SELECT count(*) FROM pg_stat_wal_receiver", "0");
+    }
+
+    /// Its clock, in milliseconds since the Unix epoch.
+    ///
+    /// # Panics
+    /// When it does not say.
+    #[must_use]
+    pub fn clock_ms(&self) -> u64 {
+        let asked = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        self.run("public", asked).parse().expect("a number")
+    }
+
     /// Lets commits wait until one of these standbys has them, or, with none, until they are on disk here;
     /// and waits until that is so.
     ///

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use pgserver::{Server, Setup};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
 
 use crate::streams::Stream;
-use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, small_sale, until};
+use crate::support::{
+    BoxOffice, Closed, Connection, Line, Options, Trouble, reservation_id, small_sale, until,
+};
 
 /// 32 bytes, as a keyring has them: every node needs the same.
 const TOKEN_KEYS: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
@@ -228,48 +226,6 @@ async fn a_node_that_was_asleep_says_nothing_old() {
     one.stop().await;
 }
 
-/// The way of one node to its database, which can be cut.
-struct Line {
-    url: String,
-    _dir: TempDir,
-    is_cut: watch::Sender<bool>,
-}
-
-impl Line {
-    /// To the server of this address.
-    fn to(url: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (host, _) =
-            url.split_once('@').expect("a user").1.split_once("/postgres?").expect("it");
-        let there = PathBuf::from(host.replace("%2F", "/")).join(SOCKET);
-        let listener = UnixListener::bind(dir.path().join(SOCKET)).expect("a socket");
-        let url = url.replace(host, &dir.path().to_string_lossy().replace('/', "%2F"));
-        let is_cut = watch::Sender::new(false);
-        tokio::spawn(carry(listener, there, is_cut.subscribe()));
-        Self { url, _dir: dir, is_cut }
-    }
-}
-
-/// As clients look for it.
-const SOCKET: &str = ".s.PGSQL.5432";
-
-async fn carry(listener: UnixListener, there: PathBuf, is_cut: watch::Receiver<bool>) {
-    while let Ok((mut here, _)) = listener.accept().await {
-        let (there, mut is_cut) = (there.clone(), is_cut.clone());
-        tokio::spawn(async move {
-            let carried = async {
-                let mut there = UnixStream::connect(there).await?;
-                copy_bidirectional(&mut here, &mut there).await
-            };
-            tokio::select! {
-                biased;
-                _ = is_cut.wait_for(|is_cut| *is_cut) => {}
-                _ = carried => {}
-            }
-        });
-    }
-}
-
 /// A node that was cut off shows what it has for a while, then nothing, and when it comes back it does
 /// not say that all had stood still.
 #[tokio::test(flavor = "multi_thread")]
@@ -287,7 +243,7 @@ async fn a_node_that_was_cut_off_lengthens_nothing() {
     let mut stream = Stream::of(&two, &elsewhere).await;
     assert_eq!(stream.heard("state").await["status"], "holding");
 
-    line.is_cut.send_replace(true);
+    line.suffers(Trouble::Cut);
     assert_eq!(elsewhere.status().await["status"], "holding", "what it has, while that is young");
     let refused = until("it to be too old", async || {
         let answer = elsewhere.get("/queue/status").await;
@@ -299,7 +255,7 @@ async fn a_node_that_was_cut_off_lengthens_nothing() {
     stream.heard("move").await;
     ann.status().await;
 
-    line.is_cut.send_replace(false);
+    line.is_mended();
     let shown = until("it to be back", async || {
         let answer = elsewhere.get("/queue/status").await;
         (answer.status == 200).then_some(answer.json)

@@ -70,7 +70,7 @@ async fn carry(mut client: TcpStream, nodes: [Option<SocketAddr>; NODES], turn: 
 }
 
 /// A node whose provider is that of the others.
-fn node(url: &str, book: &Path) -> Closed {
+pub(crate) fn node(url: &str, book: &Path) -> Closed {
     let node = Closed::new(Options { words: vec!["--no-ledger"], ..on(url) });
     std::fs::create_dir(node.data()).expect("a directory");
     let own = node.data().join("sandbox-book.jsonl");

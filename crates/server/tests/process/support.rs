@@ -4,6 +4,7 @@ mod book;
 mod box_office;
 mod buyer;
 mod client;
+mod line;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 pub(crate) use box_office::{BoxOffice, Closed, HASTE, History, Options};
 pub(crate) use buyer::{Buyer, random_key, reservation_id};
 pub(crate) use client::{Answer, Ask, Connection, Lost};
+pub(crate) use line::{Line, Trouble};
 
 /// How long anything that is waited for may take before the test has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
