@@ -32,7 +32,7 @@ async fn limit_files(office: &BoxOffice, bytes: &str) {
 }
 
 /// The library that shows a program another time, as Debian's package `faketime` has it.
-fn fake_time() -> String {
+pub(crate) fn fake_time() -> String {
     let libraries = std::fs::read_dir("/usr/lib").expect("libraries");
     let of_machine =
         libraries.map(|dir| dir.expect("an entry").path().join("faketime/libfaketime.so.1"));

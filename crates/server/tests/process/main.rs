@@ -6,6 +6,7 @@
 
 mod support;
 
+mod clocks;
 mod command_line;
 mod crash;
 mod damage;
@@ -30,6 +31,7 @@ mod rush;
 mod sales;
 mod sell_out;
 mod shutdown;
+mod staleness;
 mod stampede;
 mod streams;
 mod traces;
