@@ -8,7 +8,7 @@ use crate::metadata::{Dependency, Metadata};
 const OURS: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("store", &["domain", "pgserver"]),
-    ("engine", &["domain", "store"]),
+    ("engine", &["domain", "store", "pgserver"]),
     ("maepyo", &["domain", "store", "engine", "stampede", "pgserver"]),
     ("sim", &["domain", "store", "engine"]),
     // A crowd knows the box office by its HTTP contract alone.
