@@ -208,7 +208,7 @@ fn reading(plan: &Plan, hot: &[Vec<Together>], table: Table) -> Reading {
     let details = vec![format!(
         "PostgreSQL with its defaults and all nodes share one core; {} connections, divided among the \
          nodes, each of whose buyers holds a seat of its own. Several sales are busy all the time, on \
-         every node. The plain transactions are those of `pgbench`: `SELECT … FOR UPDATE`, update, \
+         every node. The plain transactions are those of `pgbench`: lock the row, update, \
          insert, commit, each for another seat, prepared, without HTTP, a token or a line.",
         plan.connections
     )];
