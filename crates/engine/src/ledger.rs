@@ -1,10 +1,12 @@
 //! The thread that keeps the ledger: reads what is durable and has it written as tables.
 //!
-//! It has its own file, reads the journal through the readers' connection, and gives way
+//! It has its own file, or connection, reads the journal through the readers' connection, and gives way
 //! ([`Courtesy`]), so that nobody who serves buyers waits for its work; a ledger that falls behind or
 //! fails is a warning, no trouble. Only a seat with two live owners is: then that sale is halted.
+//!
+//! Of several nodes whose ledger is in PostgreSQL one keeps it. The others look how far it is, whether it is
+//! still kept, and whether a seat has two live owners.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use domain::time::{Millis, Timestamp};
 use store::Journal;
-use store::ledger::{Ledger, LedgerError, PIECE_BYTES};
+use store::ledger::{Ledger, LedgerError, Location, PIECE_BYTES};
 
 use crate::courtesy::Courtesy;
 use crate::driver::{Engine, StartError, spawn, step_back};
@@ -37,28 +39,49 @@ pub struct LedgerThread {
 }
 
 impl LedgerThread {
-    /// Opens the ledger at `path` and keeps it from now on.
+    /// Opens the ledger at `location` and keeps it from now on.
     ///
     /// # Errors
     /// A ledger that cannot be opened, or a machine without threads.
+    ///
+    /// # Panics
+    /// When the thread panics, which ends the process.
     pub fn start(
         engine: &Arc<Engine>,
         journal: Arc<dyn Journal>,
-        path: &Path,
+        location: Location,
     ) -> Result<Self, StartError> {
-        let ledger = Ledger::open(path, &*journal)?;
-        let level_at = Arc::new(AtomicU64::new(engine.now().0));
+        let now = engine.now();
+        let level_at = Arc::new(AtomicU64::new(now.0));
         let (stop, stopping) = mpsc::channel();
-        let keeping = Keeping {
-            engine: Arc::clone(engine),
-            journal,
-            ledger,
-            level_at: Arc::clone(&level_at),
-            start_overs: 0,
-            is_silent: false,
-            piece_bytes: PIECE_BYTES,
+        let (tell, opened) = mpsc::channel();
+        let (engine, level) = (Arc::clone(engine), Arc::clone(&level_at));
+        let keep = move || {
+            // On a core that buyers need whole it falls behind, and catches up when they let it. What it
+            // starts to speak with a database has this priority too.
+            step_back();
+            let ledger = match Ledger::open(&location, &*journal) {
+                Ok(ledger) => ledger,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let keeping = Keeping {
+                engine,
+                journal,
+                ledger,
+                level_at: level,
+                asked_at: now,
+                is_elsewhere: false,
+                is_answered: true,
+                start_overs: 0,
+                is_silent: false,
+                piece_bytes: PIECE_BYTES,
+            };
+            if tell.send(Ok(())).is_ok() {
+                keeping.run(&stopping);
+            }
         };
-        let thread = spawn("maepyo-ledger", move || keeping.run(&stopping))?;
+        let thread = spawn("maepyo-ledger", keep)?;
+        opened.recv().expect("the thread says how it went")?;
         Ok(Self { level_at, stop, thread: Mutex::new(Some(thread)) })
     }
 
@@ -89,6 +112,12 @@ struct Keeping {
     journal: Arc<dyn Journal>,
     ledger: Ledger,
     level_at: Arc<AtomicU64>,
+    /// When it was asked for what another node has not written yet, or just now.
+    asked_at: Timestamp,
+    /// Whether another node keeps it.
+    is_elsewhere: bool,
+    /// Whether what was asked for is there.
+    is_answered: bool,
     start_overs: u32,
     /// Whether that it cannot be written was said already.
     is_silent: bool,
@@ -109,8 +138,6 @@ enum Piece {
 
 impl Keeping {
     fn run(mut self, stopping: &Receiver<()>) {
-        // On a core that buyers need whole it falls behind, and catches up when they let it.
-        step_back();
         let mut courtesy = Courtesy::default();
         loop {
             let piece = self.piece();
@@ -125,6 +152,12 @@ impl Keeping {
             if stopping.recv_timeout(patience) != Err(RecvTimeoutError::Timeout) {
                 let until = self.engine.now().plus(STOP_WAIT);
                 while self.piece() == Piece::More && self.engine.now() < until {}
+                if !self.is_silent
+                    && !self.is_elsewhere
+                    && let Err(error) = self.ledger.give_up()
+                {
+                    tracing::debug!(%error, "another node keeps the ledger some seconds later");
+                }
                 return;
             }
         }
@@ -143,6 +176,11 @@ impl Keeping {
         for error in progress.unreadable {
             tracing::error!(%error, "a sale is left out of the ledger until the next start");
         }
+        if progress.is_elsewhere != self.is_elsewhere {
+            self.is_elsewhere = progress.is_elsewhere;
+            let by = if progress.is_elsewhere { "another node" } else { "this node" };
+            tracing::info!("the ledger is kept by {by}");
+        }
         for violation in progress.violations {
             tracing::error!(
                 sale = violation.sale,
@@ -155,14 +193,15 @@ impl Keeping {
             );
             self.engine.halt(violation.stream.0, format!("the ledger: {violation}"));
         }
-        if progress.is_level {
-            if !progress.lacks {
-                self.level_at.store(now.0, Ordering::Relaxed);
-            }
-            Piece::Pause
-        } else {
-            Piece::More
+        // What this node writes it has asked for just now.
+        if self.is_answered || !progress.is_elsewhere {
+            self.asked_at = now;
         }
+        self.is_answered = progress.is_level;
+        if progress.is_level && !progress.lacks {
+            self.level_at.store(self.asked_at.0, Ordering::Relaxed);
+        }
+        if progress.is_level || progress.is_elsewhere { Piece::Pause } else { Piece::More }
     }
 
     fn failed(&mut self, error: &LedgerError) -> Piece {
@@ -180,6 +219,7 @@ impl Keeping {
                 Piece::Pause
             }
             LedgerError::Damaged(_)
+            | LedgerError::Absent(_)
             | LedgerError::NewerSchema { .. }
             | LedgerError::Unreadable { .. }
             | LedgerError::Violated(_) => {

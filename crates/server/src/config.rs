@@ -155,9 +155,9 @@ enum JournalCommand {
 
 #[derive(Debug, Subcommand)]
 enum LedgerCommand {
-    /// Builds it anew from the journal, while the box office is closed.
+    /// Builds it anew from the journal: in a file while the box office is closed, in PostgreSQL at any time.
     Rebuild(LedgerOptions),
-    /// Says how far it is, also while the box office runs.
+    /// Says how far it is, also while the box office runs; in PostgreSQL also which node keeps it.
     Status(LedgerOptions),
 }
 
@@ -192,7 +192,8 @@ pub(crate) struct ServeOptions {
     #[arg(long)]
     pub(crate) accept_shorter_history: bool,
 
-    /// Keeps no ledger, the tables for reports.
+    /// Keeps no ledger, the tables for reports. Of several nodes that do, one at a time keeps the one in
+    /// PostgreSQL.
     #[arg(long, env = "MAEPYO_NO_LEDGER", value_parser = BoolishValueParser::new())]
     pub(crate) no_ledger: bool,
 
@@ -349,8 +350,8 @@ pub(crate) struct StorePlace {
     #[command(flatten)]
     data: DataDir,
 
-    /// Where the history is kept instead of in that directory, which then has only the keys and the
-    /// ledger: postgres://USER@HOST:PORT/DATABASE.
+    /// Where the history and the ledger are kept instead of in that directory, which then has only the
+    /// keys: postgres://USER@HOST:PORT/DATABASE.
     #[arg(long, env = "MAEPYO_STORE", value_name = "URL", hide_env_values = true)]
     store: Option<StoreUrl>,
 }

@@ -21,12 +21,13 @@ use domain::time::Timestamp;
 use engine::{Actor, Replayed, recover_catalogue, replay};
 use serde::Serialize;
 use store::codec::Cause;
-use store::ledger::{FILE_NAME, Ledger};
+use store::ledger::{Ledger, LedgerError};
 use store::{Journal, StreamId};
 
 use crate::config::{ShowOptions, Stop, StorePlace, VerifyOptions, say_out};
 use crate::http::Utc;
 use crate::ids::ShortId;
+use crate::ledger;
 use told::{Teller, Told};
 use verdict::Inspection;
 
@@ -66,14 +67,17 @@ pub(crate) fn show(options: &ShowOptions) -> Result<(), Stop> {
 pub(crate) fn verify(options: &VerifyOptions) -> Result<ExitCode, Stop> {
     let journal = open(&options.data, false)?;
     let (catalogue, ..) = recover_catalogue(&*journal).map_err(Stop::failed)?;
-    let path = options.data.file(FILE_NAME);
-    let ledger = path.exists().then(|| Ledger::look(&path, &*journal));
+    let mut ledger = match Ledger::look(&ledger::location(&options.data)?, &*journal) {
+        Err(LedgerError::Absent(_)) => None,
+        looked => Some(looked),
+    };
     let mut all_sound = true;
     for listing in catalogue.listings() {
         end_at_a_misfit(listing);
-        let beside = ledger.as_ref().and_then(|ledger| ledger.as_ref().ok());
+        let beside = ledger.as_mut().and_then(|ledger| ledger.as_mut().ok());
         let verdict = Inspection::of(&*journal, StreamId(listing.stream), beside);
         all_sound &= verdict.is_sound();
+        let verdict = verdict.to_string();
         // One of an older version or another history is not wrong: the next start makes it anew.
         let not_compared = match &ledger {
             Some(Err(error)) => format!("; the ledger is not compared: {error}"),

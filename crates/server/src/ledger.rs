@@ -1,13 +1,16 @@
 //! The ledger for people: `maepyo ledger rebuild` and `maepyo ledger status`, and where the box
-//! office keeps it. What its tables are is the store's business; who keeps them up, the engine's.
+//! office keeps it: beside a history in PostgreSQL, else in a file. What its tables are is the store's
+//! business; who keeps them up, the engine's.
 
+use std::fs;
+use std::process;
 use std::sync::Arc;
 
 use engine::{Engine, LedgerThread};
 use store::Journal;
-use store::ledger::{FILE_NAME, Ledger};
+use store::ledger::{FILE_NAME, Keeper, Ledger, Location};
 
-use crate::config::{LedgerOptions, ServeOptions, Stop, say_out};
+use crate::config::{LedgerOptions, ServeOptions, Stop, StorePlace, say_out};
 use crate::journal;
 
 /// Keeps the ledger beside a box office, unless that is not wanted.
@@ -19,33 +22,63 @@ pub(crate) fn keep(
     if options.no_ledger {
         return Ok(None);
     }
-    let path = options.data.file(FILE_NAME);
-    let thread = LedgerThread::start(engine, Arc::clone(journal), &path).map_err(Stop::failed)?;
+    let location = location(&options.data)?;
+    let thread =
+        LedgerThread::start(engine, Arc::clone(journal), location).map_err(Stop::failed)?;
     Ok(Some(Arc::new(thread)))
 }
 
-/// Builds the ledger anew. The directory must not be in use: whoever keeps the old one would go on
+/// Where the ledger of a history is.
+pub(crate) fn location(data: &StorePlace) -> Result<Location, Stop> {
+    if !data.is_shared() {
+        return Ok(Location::File(data.file(FILE_NAME)));
+    }
+    Ok(Location::Database {
+        address: data.location()?,
+        password: data.store_options()?.password,
+        node: node(),
+    })
+}
+
+/// What this process is called among those that could keep the ledger: its machine and its number there.
+fn node() -> String {
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname");
+    let machine = machine.map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned());
+    format!("{machine}:{}", process::id())
+}
+
+/// Builds the ledger anew. A directory must not be in use: whoever keeps the old one would go on
 /// writing into a file that is no longer there.
 pub(crate) fn rebuild(options: &LedgerOptions) -> Result<(), Stop> {
-    let location = options.data.location()?;
-    // Only to be told that there is no journal, instead of making one.
-    journal::open(&options.data, false)?;
-    let journal = store::open(&location, options.data.store_options()?).map_err(Stop::failed)?;
-    let path = options.data.file(FILE_NAME);
-    let batches = Ledger::rebuild(&path, &*journal).map_err(Stop::failed)?;
-    say_out(&format!("{}: built from {batches} batches", path.display()));
+    let location = location(&options.data)?;
+    // Also to be told that there is no journal, instead of making one.
+    let mut journal = journal::open(&options.data, false)?;
+    if !options.data.is_shared() {
+        let place = options.data.location()?;
+        journal = store::open(&place, options.data.store_options()?).map_err(Stop::failed)?;
+    }
+    let batches = Ledger::rebuild(&location, &*journal).map_err(Stop::failed)?;
+    say_out(&format!("{location}: built from {batches} batches"));
     Ok(())
 }
 
-/// Says of each sale how many of its batches are in the ledger.
+/// Says of each sale how many of its batches are in the ledger, and who keeps it if it could be several.
 pub(crate) fn status(options: &LedgerOptions) -> Result<(), Stop> {
     let journal = journal::open(&options.data, false)?;
-    let path = options.data.file(FILE_NAME);
-    let ledger = Ledger::look(&path, &*journal).map_err(Stop::failed)?;
+    let location = location(&options.data)?;
+    let mut ledger = Ledger::look(&location, &*journal).map_err(Stop::failed)?;
     for standing in ledger.standings(&*journal).map_err(Stop::failed)? {
         let behind = standing.of - standing.batch.min(standing.of);
         let (sale, batch, of) = (standing.sale, standing.batch, standing.of);
         say_out(&format!("{sale}: batch {batch} of {of}, {behind} behind"));
+    }
+    if options.data.is_shared() {
+        say_out(&match ledger.keeper().map_err(Stop::failed)? {
+            Some(Keeper { node, left_ms }) => {
+                format!("kept by {node}, for {} s at least", left_ms / 1000)
+            }
+            None => "kept by nobody".to_owned(),
+        });
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "it ends where it stands")]
 #![expect(clippy::print_stdout, reason = "that is what it is for")]
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use domain::sale::Outcome;
 use domain::time::Timestamp;
 use domain::{Command, Sale};
 use store::codec::{Actor, Cause, CommandKind, write_record};
-use store::ledger::{FILE_NAME, Ledger};
+use store::ledger::{FILE_NAME, Ledger, Location};
 use store::{Append, Batch, BatchId, Head, Journal, StreamId};
 
 /// Reservations, of two seats each.
@@ -115,7 +115,8 @@ fn main() {
     office.ask(&Command::Schedule(Box::new(schedule())));
     office.ask(&Command::Tick);
     office.commit();
-    let mut ledger = Ledger::open(&dir.path().join(FILE_NAME), &*office.journal).unwrap();
+    let mut ledger =
+        Ledger::open(&Location::File(dir.path().join(FILE_NAME)), &*office.journal).unwrap();
     let mut told = |what: &str, office: &mut Office| {
         office.commit();
         let begun = spent();
@@ -135,12 +136,12 @@ fn main() {
     payments.iter().for_each(|payment| office.settle(*payment));
     told("paid", &mut office);
     drop(ledger);
-    rebuilt(&dir.path().join("rebuilt"), &*office.journal);
+    rebuilt(dir.path().join("rebuilt"), &*office.journal);
 }
 
-fn rebuilt(path: &Path, journal: &dyn Journal) {
+fn rebuilt(path: PathBuf, journal: &dyn Journal) {
     let begun = spent();
-    Ledger::rebuild(path, journal).unwrap();
+    Ledger::rebuild(&Location::File(path), journal).unwrap();
     println!("rebuilt: {:?} for each reservation", (spent() - begun) / HOLDS);
 }
 

@@ -1,10 +1,11 @@
 //! The ledger: what happened, once more, as plain tables for people and their reporting tools.
 //!
-//! It is made from the journal and from nothing else, in a SQLite file of its own, so that it never
-//! delays an append and can be thrown away and built again at any time. [`Ledger::catch_up`] reads
-//! the batches behind those it has and writes their rows and how far it came in one transaction, so
-//! that it may be killed anywhere. It works from events and its own tables; no sale is kept in
-//! memory. It decides nothing, and nobody who serves buyers reads it.
+//! It is made from the journal and from nothing else, in a SQLite file of its own or, where the journal is
+//! in PostgreSQL, in a schema of its own there (`ledger/database.rs`), so that it never delays an append and can be
+//! thrown away and built again at any time. [`Ledger::catch_up`] reads the batches behind those it has and
+//! writes their rows and how far it came in one transaction, so that it may be killed anywhere. It works
+//! from events and its own tables; no sale is kept in memory. It decides nothing, and nobody who serves
+//! buyers reads it.
 //!
 //! One thing it does guard: two live claims on one seat cannot be written here (`UNIQUE`). Whoever
 //! runs the sale is told, with the seat and both reservations, and stops it.
@@ -13,7 +14,10 @@
 //! journal that may fall behind. `docs/ledger.md` describes every column.
 
 mod compare;
+mod database;
+mod error;
 mod keys;
+mod location;
 mod names;
 mod projector;
 mod schema;
@@ -21,15 +25,18 @@ mod statements;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, ffi};
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::{BatchId, Head, Journal, StoreError, StreamId};
+use crate::{Batch, BatchId, Head, Journal, StoreError, StreamId};
 pub use compare::Differences;
+use database::{Database, Found};
+pub use error::{LedgerError, Violation};
+pub use location::Location;
 use projector::Projector;
+use tables::{Tables, row};
 
 /// What the file is called, in the data directory.
 pub const FILE_NAME: &str = "ledger.sqlite";
@@ -42,11 +49,60 @@ const CATALOGUE: StreamId = StreamId(0);
 /// The tables, and how far they are.
 #[derive(Debug)]
 pub struct Ledger {
-    connection: Connection,
-    path: PathBuf,
+    home: Home,
     streams: BTreeMap<StreamId, Position>,
     /// Streams that claimed a seat twice or cannot be read: nothing more of them is written.
     left_out: BTreeSet<StreamId>,
+    /// Where another node keeps it: how far the journal was, until it is as far.
+    awaited: Option<Vec<(StreamId, Head)>>,
+}
+
+/// Where the tables are.
+#[derive(Debug)]
+enum Home {
+    File { connection: Connection, path: PathBuf },
+    Database(Database),
+}
+
+impl Home {
+    /// Reads from the tables.
+    fn looked<T>(
+        &mut self,
+        read: impl FnOnce(&mut Tables<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        match self {
+            Self::File { connection, .. } => read(&mut Tables::file(connection)),
+            Self::Database(database) => database.looked(read),
+        }
+    }
+
+    /// Writes what batches say that follow `position`, and moves it; or says that it was moved by another
+    /// node meanwhile.
+    fn write(
+        &mut self,
+        stream: StreamId,
+        position: &mut Position,
+        batches: &[Batch],
+    ) -> Result<bool, LedgerError> {
+        match self {
+            Self::File { connection, .. } => {
+                let transaction = connection.transaction()?;
+                Projector::new(&mut Tables::file(&transaction), stream, position).write(batches)?;
+                transaction.commit()?;
+                Ok(true)
+            }
+            Self::Database(database) => database.write(stream, position, batches),
+        }
+    }
+}
+
+/// Who keeps a ledger that several nodes could keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// What that node is called.
+    pub node: String,
+    /// For how many milliseconds more nobody else does, whatever becomes of it.
+    pub left_ms: u64,
 }
 
 /// How far one stream has been written, and what the next events need to know.
@@ -82,93 +138,16 @@ impl Default for Position {
     }
 }
 
-/// Two reservations that both claim one seat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The stream of the sale whose event could not be written.
-    pub stream: StreamId,
-    /// That sale.
-    pub sale: String,
-    /// The performance of the seat.
-    pub performance: String,
-    /// The seat's number.
-    pub seat: String,
-    /// Who has it by the ledger.
-    pub owner: String,
-    /// Who was to have it by the journal.
-    pub claimant: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sale, performance, seat, owner, claimant, .. } = self;
-        write!(
-            f,
-            "sale {sale}: seat {seat} of performance {performance} has two live owners, \
-             reservations {owner} and {claimant}"
-        )
-    }
-}
-
-/// Why the ledger could not go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LedgerError {
-    /// The journal could not be read.
-    #[error("{0}")]
-    Journal(#[from] StoreError),
-    /// The file cannot be used at present.
-    #[error("the ledger is not available: {0}")]
-    Unavailable(String),
-    /// The tables are not what the journal says, or not readable: build them anew.
-    #[error("the ledger is damaged: {0}; `maepyo ledger rebuild` makes a new one")]
-    Damaged(String),
-    /// Written by a newer program.
-    #[error(
-        "the ledger has schema version {found}, and this program knows versions up to {known}; use \
-         the program that wrote it, or a newer one, or `maepyo ledger rebuild`"
-    )]
-    NewerSchema {
-        /// What the file says.
-        found: u32,
-        /// The newest this program can write.
-        known: u32,
-    },
-    /// A batch says what this program cannot read: nothing of it was written.
-    #[error("batch {number} of stream {stream} cannot be read: {reason}")]
-    Unreadable {
-        /// The stream.
-        stream: StreamId,
-        /// The batch's number.
-        number: u64,
-        /// Why.
-        reason: String,
-    },
-    /// A seat with two live owners: nothing of it was written.
-    #[error("{0}")]
-    Violated(Box<Violation>),
-}
-
-impl From<rusqlite::Error> for LedgerError {
-    fn from(error: rusqlite::Error) -> Self {
-        let primary = error.sqlite_error().map(|error| error.extended_code & 0xff);
-        match primary {
-            None | Some(ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_CONSTRAINT) => {
-                Self::Damaged(error.to_string())
-            }
-            // No such table or column: not our tables.
-            Some(ffi::SQLITE_ERROR) => Self::Damaged(error.to_string()),
-            Some(_) => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
 /// What one call of [`Ledger::catch_up`] did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Batches written.
     pub batches: u64,
-    /// Whether there is nothing more to write of what the journal had when it was asked.
+    /// Whether it has everything that the journal had when it was asked; where another node keeps it, when
+    /// it was first asked after the last time that this was so.
     pub is_level: bool,
+    /// Whether another node keeps it, or has written what was to be written here.
+    pub is_elsewhere: bool,
     /// Whether a sale is left out, for a seat that was claimed twice or for what cannot be read.
     pub lacks: bool,
     /// What cannot be read, found now: each [`LedgerError::Unreadable`].
@@ -189,18 +168,31 @@ pub struct Standing {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, or makes an empty one where there is none, or an older or damaged
+    /// Opens the ledger at `location`, or makes an empty one where there is none, or an older or damaged
     /// one, or one of another history than `journal`'s.
     ///
     /// # Errors
     /// [`LedgerError::NewerSchema`], [`LedgerError::Unavailable`].
-    pub fn open(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
+    pub fn open(location: &Location, journal: &dyn Journal) -> Result<Self, LedgerError> {
+        match location {
+            Location::File(path) => Self::open_file(path, journal),
+            Location::Database { address, password, node } => {
+                let database = Database::open(address, password.as_deref(), node, journal.epoch())?;
+                Ok(Self::of(Home::Database(database), BTreeMap::new()))
+            }
+        }
+    }
+
+    fn of(home: Home, streams: BTreeMap<StreamId, Position>) -> Self {
+        Self { home, streams, left_out: BTreeSet::new(), awaited: None }
+    }
+
+    fn open_file(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
         if path.exists() {
             let as_it_is = schema::connect(path)
                 .and_then(|connection| Self::as_it_is(connection, path, journal));
             match as_it_is {
-                Ok(Ok(ledger)) => return Ok(ledger),
-                Ok(Err(why)) => tracing::warn!(why, "the ledger is built anew"),
+                Ok(ledger) => return Ok(ledger),
                 Err(LedgerError::Damaged(why)) => {
                     tracing::warn!(why, "the ledger is built anew");
                 }
@@ -210,48 +202,35 @@ impl Ledger {
         Self::make(path, journal)
     }
 
-    /// The ledger as it stands, or why it is of no use.
+    /// The ledger as it stands; [`LedgerError::Damaged`] says why it is of no use.
     fn as_it_is(
         connection: Connection,
         path: &Path,
         journal: &dyn Journal,
-    ) -> Result<Result<Self, String>, LedgerError> {
+    ) -> Result<Self, LedgerError> {
         match schema::version(&connection)? {
             schema::VERSION => {}
             found if found > schema::VERSION => {
                 return Err(LedgerError::NewerSchema { found, known: schema::VERSION });
             }
-            found => return Ok(Err(format!("it has schema version {found}"))),
+            found => return Err(LedgerError::Damaged(format!("it has schema version {found}"))),
         }
         let epoch: Option<String> =
             connection.query_row(statements::READ_EPOCH, [], |row| row.get(0)).optional()?;
         if epoch != Some(journal.epoch().to_string()) {
-            return Ok(Err("it is of another history".to_owned()));
+            return Err(LedgerError::Damaged("it is of another history".to_owned()));
         }
-        let streams = positions(&connection)?;
-        for (stream, position) in &streams {
-            match journal.read(*stream, position.head, 0) {
-                Ok(_) => {}
-                Err(StoreError::Corrupt(_)) => {
-                    return Ok(Err(format!("batch {} is not in the journal", position.head)));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let path = path.to_owned();
-        Ok(Ok(Self { connection, path, streams, left_out: BTreeSet::new() }))
+        let streams = positions(&mut Tables::file(&connection))?;
+        check_positions(&streams, journal)?;
+        Ok(Self::of(Home::File { connection, path: path.to_owned() }, streams))
     }
 
     /// An empty one in the place of whatever is there.
     fn make(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
         remove(path)?;
         let connection = schema::create(path, &journal.epoch().to_string())?;
-        Ok(Self {
-            connection,
-            path: path.to_owned(),
-            streams: BTreeMap::new(),
-            left_out: BTreeSet::new(),
-        })
+        let path = path.to_owned();
+        Ok(Self::of(Home::File { connection, path }, BTreeMap::new()))
     }
 
     /// Forgets everything: the next [`Ledger::catch_up`] begins with the first batch.
@@ -259,45 +238,97 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unavailable`]; then nothing can be written until it succeeds.
     pub fn start_over(&mut self, journal: &dyn Journal) -> Result<(), LedgerError> {
-        *self = Self::make(&self.path, journal)?;
+        match &self.home {
+            Home::File { path, .. } => *self = Self::make(&path.clone(), journal)?,
+            Home::Database(database) => {
+                database.start_over()?;
+                self.streams.clear();
+                self.left_out.clear();
+            }
+        }
         Ok(())
     }
 
-    /// Builds the ledger at `path` anew from the whole journal, beside the old one, and then puts it
-    /// in its place. Nobody else may have it open for writing. Answers how many batches it read.
+    /// Builds the ledger at `location` anew from the whole journal, and answers how many batches it read.
+    ///
+    /// A file is built beside the old one, which nobody else may have open for writing, and then put in its
+    /// place. In PostgreSQL the tables are emptied, in one transaction, and kept from here until they are
+    /// full; nodes may run, and one of them keeps them afterwards.
     ///
     /// # Errors
-    /// The old one is untouched then. [`LedgerError::Violated`] when the journal itself claims a seat
+    /// An old file is untouched then. [`LedgerError::Violated`] when the journal itself claims a seat
     /// twice, [`LedgerError::Unreadable`] when a later program wrote to it.
-    pub fn rebuild(path: &Path, journal: &dyn Journal) -> Result<u64, LedgerError> {
+    pub fn rebuild(location: &Location, journal: &dyn Journal) -> Result<u64, LedgerError> {
+        match location {
+            Location::File(path) => Self::rebuild_file(path, journal),
+            Location::Database { address, password, node } => {
+                let database =
+                    Database::open_anew(address, password.as_deref(), node, journal.epoch())?;
+                let mut ledger = Self::of(Home::Database(database), BTreeMap::new());
+                let batches = ledger.fill(journal);
+                ledger.give_up()?;
+                batches
+            }
+        }
+    }
+
+    fn rebuild_file(path: &Path, journal: &dyn Journal) -> Result<u64, LedgerError> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
         let beside = PathBuf::from(beside);
         let mut ledger = Self::make(&beside, journal)?;
-        let mut batches = 0;
-        loop {
-            let progress = ledger.catch_up(journal)?;
-            batches += progress.batches;
-            let violated = progress.violations.into_iter().map(Box::new).map(LedgerError::Violated);
-            if let Some(error) = violated.chain(progress.unreadable).next() {
+        let batches = match ledger.fill(journal) {
+            Err(error @ (LedgerError::Violated(_) | LedgerError::Unreadable { .. })) => {
                 drop(ledger);
                 remove(&beside)?;
                 return Err(error);
             }
-            if progress.is_level {
-                break;
-            }
+            other => other?,
+        };
+        if let Home::File { connection, .. } = ledger.home {
+            // Closing the last connection brings everything into the one file.
+            connection.close().map_err(|(_, error)| error)?;
         }
-        // Closing the last connection brings everything into the one file.
-        ledger.connection.close().map_err(|(_, error)| error)?;
         // A crash between these leaves no ledger, and the next start makes one.
         remove(path)?;
         fs::rename(&beside, path).map_err(|error| unusable(path, &error))?;
         Ok(batches)
     }
 
+    /// Writes all that the journal has, and says how many batches that was.
+    fn fill(&mut self, journal: &dyn Journal) -> Result<u64, LedgerError> {
+        let mut batches = 0;
+        loop {
+            let progress = self.catch_up(journal)?;
+            batches += progress.batches;
+            let violated = progress.violations.into_iter().map(Box::new).map(LedgerError::Violated);
+            if let Some(error) = violated.chain(progress.unreadable).next() {
+                return Err(error);
+            }
+            if progress.is_elsewhere {
+                return Err(LedgerError::Unavailable(
+                    "another node keeps it now, and goes on with it".to_owned(),
+                ));
+            }
+            if progress.is_level {
+                return Ok(batches);
+            }
+        }
+    }
+
+    /// Lets another node keep it, where one could.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]: then one does some seconds later.
+    pub fn give_up(&mut self) -> Result<(), LedgerError> {
+        match &self.home {
+            Home::File { .. } => Ok(()),
+            Home::Database(database) => database.give_up(),
+        }
+    }
+
     /// Writes what the journal has behind what is here, a piece of each stream: about a megabyte in
-    /// one transaction.
+    /// one transaction. Where another node keeps it, this only looks how far it is.
     ///
     /// # Errors
     /// What was written before stays. [`LedgerError::Violated`] and [`LedgerError::Unreadable`] are not
@@ -316,7 +347,17 @@ impl Ledger {
         journal: &dyn Journal,
     ) -> Result<Progress, LedgerError> {
         let mut progress = Progress { is_level: true, ..Progress::default() };
-        for (stream, head) in journal.heads()? {
+        let heads = journal.heads()?;
+        if let Home::Database(database) = &self.home {
+            let found = database.look()?;
+            self.learn(&found, &mut progress);
+            if progress.is_elsewhere {
+                progress.is_level = self.is_as_far(heads, &found);
+                return Ok(progress);
+            }
+            self.begin_behind(&found, journal)?;
+        }
+        for (stream, head) in heads {
             let known = self.streams.get(&stream).map_or(Head::EMPTY, |position| position.head);
             if stream == CATALOGUE || known == head {
                 continue;
@@ -325,21 +366,21 @@ impl Ledger {
                 progress.lacks = true;
                 continue;
             }
-            let batches = journal.read(stream, known, piece_bytes)?;
+            let batches = read_behind(journal, stream, known, piece_bytes)?;
             let mut position = self.streams.get(&stream).cloned().unwrap_or_default();
-            let transaction = self.connection.transaction()?;
-            let projector = Projector::new(&transaction, stream, &mut position);
-            match projector.write(&batches) {
-                Ok(()) => transaction.commit()?,
+            match self.home.write(stream, &mut position, &batches) {
+                Ok(true) => {}
+                Ok(false) => {
+                    (progress.is_level, progress.is_elsewhere) = (false, true);
+                    continue;
+                }
                 Err(LedgerError::Violated(violation)) => {
-                    transaction.rollback()?;
                     self.left_out.insert(stream);
                     progress.violations.push(*violation);
                     progress.lacks = true;
                     continue;
                 }
                 Err(error @ LedgerError::Unreadable { .. }) => {
-                    transaction.rollback()?;
                     self.left_out.insert(stream);
                     progress.unreadable.push(error);
                     progress.lacks = true;
@@ -352,6 +393,39 @@ impl Ledger {
             self.streams.insert(stream, position);
         }
         Ok(progress)
+    }
+
+    /// Takes note of who keeps it, and of what whoever does has found.
+    fn learn(&mut self, found: &Found, progress: &mut Progress) {
+        progress.is_elsewhere = !found.is_kept_here;
+        let is_new = |violation: &&Violation| !self.left_out.contains(&violation.stream);
+        progress.violations = found.violations.iter().filter(is_new).cloned().collect();
+        self.left_out = found.violations.iter().map(|violation| violation.stream).collect();
+        progress.lacks = !self.left_out.is_empty();
+    }
+
+    /// Whether another node has written what the journal had when it was first looked.
+    fn is_as_far(&mut self, heads: Vec<(StreamId, Head)>, found: &Found) -> bool {
+        let awaited = self.awaited.take().unwrap_or(heads);
+        let is_written = |(stream, head): &(StreamId, Head)| {
+            *stream == CATALOGUE
+                || self.left_out.contains(stream)
+                || found.heads.get(stream).is_some_and(|found| found.number >= head.number)
+        };
+        let is_as_far = awaited.iter().all(is_written);
+        self.awaited = (!is_as_far).then_some(awaited);
+        is_as_far
+    }
+
+    /// Goes on from where the tables are, if that is not where this node left them.
+    fn begin_behind(&mut self, found: &Found, journal: &dyn Journal) -> Result<(), LedgerError> {
+        self.awaited = None;
+        let ours = self.streams.iter().map(|(stream, position)| (stream, &position.head));
+        if !ours.eq(&found.heads) {
+            self.streams = self.home.looked(positions)?;
+            check_positions(&self.streams, journal)?;
+        }
+        Ok(())
     }
 
     /// How far it is, sale by sale.
@@ -375,18 +449,40 @@ impl Ledger {
         Ok(standings)
     }
 
-    /// Opens the ledger at `path` to ask what is in it, beside whoever writes it: what is written
+    /// Opens the ledger at `location` to ask what is in it, beside whoever writes it: what is written
     /// from now on does not show.
     ///
     /// # Errors
-    /// [`LedgerError::Damaged`] also when it is of another schema or history.
-    pub fn look(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
-        if !path.exists() {
-            return Err(LedgerError::Unavailable(format!("there is none at {}", path.display())));
+    /// [`LedgerError::Absent`]; [`LedgerError::Damaged`] also when it is of another schema or history.
+    pub fn look(location: &Location, journal: &dyn Journal) -> Result<Self, LedgerError> {
+        match location {
+            Location::File(path) => {
+                if !path.exists() {
+                    return Err(LedgerError::Absent(format!("at {}", path.display())));
+                }
+                let connection = schema::connect(path)?;
+                connection.execute_batch(schema::LOOK)?;
+                Self::as_it_is(connection, path, journal)
+            }
+            Location::Database { address, password, .. } => {
+                let mut database =
+                    Database::look_at(address, password.as_deref(), journal.epoch())?;
+                let streams = database.looked(positions)?;
+                check_positions(&streams, journal)?;
+                Ok(Self::of(Home::Database(database), streams))
+            }
         }
-        let connection = schema::connect(path)?;
-        connection.execute_batch(statements::LOOK)?;
-        Self::as_it_is(connection, path, journal)?.map_err(LedgerError::Damaged)
+    }
+
+    /// Who keeps it, where several nodes could: then nobody, if there is none.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn keeper(&mut self) -> Result<Option<Keeper>, LedgerError> {
+        match &mut self.home {
+            Home::File { .. } => Ok(None),
+            Home::Database(database) => database.keeper(),
+        }
     }
 }
 
@@ -405,24 +501,55 @@ fn behind(last: Option<u32>) -> u32 {
     last.map_or(0, |last| last + 1)
 }
 
-fn positions(connection: &Connection) -> Result<BTreeMap<StreamId, Position>, LedgerError> {
-    let mut statement = connection.prepare(statements::READ_POSITIONS)?;
-    let rows = statement.query_map([], |row| {
-        let id: String = row.get(2)?;
-        let id = u128::from_str_radix(&id, 16).unwrap_or_default();
+fn positions(tables: &mut Tables<'_>) -> Result<BTreeMap<StreamId, Position>, LedgerError> {
+    let found = tables.rows(statements::READ_POSITIONS, row![], |row| {
         let position = Position {
-            head: Head { number: row.get::<_, i64>(1)?.cast_unsigned(), id: BatchId(id) },
-            at_ms: row.get::<_, i64>(3)?.cast_unsigned(),
-            sale: row.get(4)?,
-            stopped_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-            in_line: row.get(6)?,
-            visits: behind(row.get(7)?),
-            reservations: behind(row.get(8)?),
-            payments: behind(row.get(9)?),
+            head: head_of(row.number(1)?, &row.text(2)?),
+            at_ms: row.number(3)?.cast_unsigned(),
+            sale: row.maybe_text(4)?,
+            stopped_ms: row.number(5)?.cast_unsigned(),
+            in_line: row.maybe_count(6)?,
+            visits: behind(row.maybe_count(7)?),
+            reservations: behind(row.maybe_count(8)?),
+            payments: behind(row.maybe_count(9)?),
         };
-        Ok((StreamId(row.get(0)?), position))
+        Ok((StreamId(row.count(0)?), position))
     })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(found.into_iter().collect())
+}
+
+/// A batch as the tables name it.
+fn head_of(number: i64, id: &str) -> Head {
+    let id = u128::from_str_radix(id, 16).unwrap_or_default();
+    Head { number: number.cast_unsigned(), id: BatchId(id) }
+}
+
+/// Makes sure that the journal has every batch that the tables are at.
+fn check_positions(
+    streams: &BTreeMap<StreamId, Position>,
+    journal: &dyn Journal,
+) -> Result<(), LedgerError> {
+    for (stream, position) in streams {
+        read_behind(journal, *stream, position.head, 0)?;
+    }
+    Ok(())
+}
+
+/// What follows a batch that the tables are at. Where that cannot be read, the tables are to be made anew, for
+/// it may be that batch that is not in the journal; if it is not that, they then stop where the journal does.
+fn read_behind(
+    journal: &dyn Journal,
+    stream: StreamId,
+    known: Head,
+    limit_bytes: usize,
+) -> Result<Vec<Batch>, LedgerError> {
+    let read = journal.read(stream, known, limit_bytes);
+    if let Err(StoreError::Corrupt(why)) = &read
+        && known != Head::EMPTY
+    {
+        return Err(LedgerError::Damaged(format!("nothing can follow batch {known}: {why}")));
+    }
+    Ok(read?)
 }
 
 /// Removes a database with what SQLite has beside it; the database first, for one that has lost its

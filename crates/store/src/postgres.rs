@@ -32,6 +32,7 @@ mod pool;
 mod schema;
 mod snapshots;
 mod tls;
+mod transaction;
 mod turns;
 mod writers;
 
@@ -46,7 +47,9 @@ pub(crate) use address::is_address;
 use calls::Calls;
 use connection::Connection;
 use pool::Pool;
+pub(crate) use pool::QUESTION_MAX;
 use tokio::time::Instant;
+pub(crate) use transaction::{Answer, Broken, Transaction, Transactions};
 use turns::Turns;
 use writers::Writer;
 
@@ -100,7 +103,7 @@ impl PostgresJournal {
         let servers = address::read(location, options.password.as_deref(), access)?;
         let calls = Calls::start()?;
         let writer = Writer::new()?;
-        let pool = Pool::new(servers, access, writer);
+        let pool = Pool::new(servers, access, Some(writer));
         let epoch = calls.wait(async || {
             pool.ask(async |connection: &Connection| {
                 match access {

@@ -20,7 +20,7 @@ const LOOKS_PER_EVENT: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Inspection<'l> {
     /// The ledger, and the last batch of the stream that is in it.
-    beside: Option<(&'l Ledger, u64)>,
+    beside: Option<(&'l mut Ledger, u64)>,
     batches: u64,
     events: usize,
     checks: u64,
@@ -48,9 +48,14 @@ enum Fault {
 
 impl<'l> Inspection<'l> {
     /// Replays a stream and checks it, and the ledger beside it.
-    pub(super) fn of(journal: &dyn Journal, stream: StreamId, ledger: Option<&'l Ledger>) -> Self {
-        let beside = ledger.and_then(|ledger| Some((ledger, ledger.batch(stream)?)));
-        let compared = ledger.map(|_| Compared::Nothing);
+    pub(super) fn of(
+        journal: &dyn Journal,
+        stream: StreamId,
+        ledger: Option<&'l mut Ledger>,
+    ) -> Self {
+        let compared = ledger.as_ref().map(|_| Compared::Nothing);
+        let beside = ledger.and_then(|ledger| Some((ledger.batch(stream)?, ledger)));
+        let beside = beside.map(|(last, ledger)| (ledger, last));
         let mut inspection = Self { beside, ledger: compared, ..Self::default() };
         match replay(journal, stream, |replayed| inspection.look_at(&replayed)) {
             Ok(recovered) => {
@@ -85,10 +90,10 @@ impl<'l> Inspection<'l> {
             self.check(sale, Some(batch.number));
         }
         // One that is behind is compared with the sale as it was then.
-        if let Some((ledger, last)) = self.beside
-            && last == batch.number
+        if let Some((ledger, last)) = &mut self.beside
+            && *last == batch.number
         {
-            self.ledger = Some(Compared::After(last, ledger.compare(sale)));
+            self.ledger = Some(Compared::After(*last, ledger.compare(sale)));
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::Output;
 use serde_json::json;
 use store::ledger::write_by_hand;
 
+use crate::postgres::{on, server};
 use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, small_sale, until};
 
 const FOREIGN_CLAIM: &str = include_str!("../../../store/tests/ledger/foreign_claim.sql");
@@ -126,7 +127,102 @@ async fn it_need_not_be_kept() {
     assert!(!metrics.text.contains("ledger"), "{}", metrics.text);
     let status = office.ledger(&["status"]).await;
     assert_eq!(status.status.code(), Some(1));
-    assert!(said(&status).contains("there is none"), "{}", said(&status));
+    assert!(said(&status).contains("there is no ledger"), "{}", said(&status));
     let closed = office.stop().await;
     assert!(!closed.data().join("ledger.sqlite").exists());
+}
+
+/// Which node keeps the ledger in PostgreSQL.
+async fn keeper(office: &BoxOffice) -> String {
+    let status = said(&office.ledger(&["status"]).await);
+    let line = status.lines().find_map(|line| line.strip_prefix("kept by "));
+    let line = line.unwrap_or_else(|| panic!("nobody says who keeps it: {status}"));
+    line.split_once(',').map_or(line, |(node, _)| node).to_owned()
+}
+
+async fn buy(office: &BoxOffice, seat: &str) {
+    let mut buyer = office.buyer();
+    let reservation = reservation_id(&buyer.join_and_hold(None, seat).await);
+    buyer.pay(&reservation, "tok_ok").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_postgres_one_of_two_nodes_keeps_it_and_the_other_goes_on_when_that_is_killed() {
+    let server = server();
+    let url = server.make_schema("office");
+    let one = BoxOffice::open(on(&url)).await;
+    one.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
+    level(&one).await;
+    let first = keeper(&one).await;
+    let two = BoxOffice::open(on(&url)).await;
+    for (node, seat) in [(&one, "A1"), (&two, "A2")] {
+        buy(node, seat).await;
+        level(node).await;
+        assert_eq!(keeper(node).await, first);
+        let mut operators = Connection::to(node.operators);
+        until("the ledger to be level", async || (lag_s(&mut operators).await <= 3).then_some(()))
+            .await;
+    }
+
+    let one = one.kill().await;
+    buy(&two, "A3").await;
+    level(&two).await;
+    let second = keeper(&two).await;
+    assert!(second != first && second != "nobody", "{first}, then {second}");
+    let verdict = two.journal(&["verify"]).await;
+    let verdict = said(&verdict);
+    assert!(verdict.contains("; the ledger says the same after batch "), "{verdict}");
+
+    // Made anew while it is kept, by somebody who then leaves it to the nodes.
+    let rebuilt = one.ledger(&["rebuild"]).await;
+    assert!(rebuilt.status.success(), "{}", said(&rebuilt));
+    let words = "the schema ledger in PostgreSQL: built from ";
+    assert!(said(&rebuilt).contains(words), "{}", said(&rebuilt));
+    buy(&two, "A4").await;
+    level(&two).await;
+    until("a node to keep it again", async || (keeper(&two).await == second).then_some(())).await;
+    let two = two.stop().await;
+    let status = said(&two.ledger(&["status"]).await);
+    assert!(status.contains(", 0 behind") && status.contains("kept by nobody"), "{status}");
+    for closed in [&one, &two] {
+        assert!(!closed.data().join("ledger.sqlite").exists(), "nothing of it is in a file");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_postgres_a_seat_with_two_owners_stops_its_sale_on_every_node() {
+    let server = server();
+    let url = server.make_schema("office");
+    let one = BoxOffice::open(on(&url)).await;
+    let two = BoxOffice::open(on(&url)).await;
+    one.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
+    two.lists(1).await;
+    let mut buyer = two.buyer();
+    buyer.join(None).await.expect(201);
+    buyer.turn().await;
+    level(&one).await;
+    server.run("ledger", FOREIGN_CLAIM);
+    let reservation = reservation_id(&buyer.hold("A1").await.expect(201));
+    for node in [&one, &two] {
+        let mut operators = Connection::to(node.operators);
+        let trouble = until("the sale to stop", async || {
+            let ready = operators.get("/readyz", None).await;
+            (ready.status == 503).then(|| ready.json["trouble"].to_string())
+        })
+        .await;
+        for name in ["sale small", "seat A1", "0foreignclaim", &reservation] {
+            assert!(trouble.contains(name), "{trouble}");
+        }
+        buyer.again(node.public).pay(&reservation, "tok_ok").await.refused(503, "unavailable");
+    }
+
+    // Mended, it stops nobody who starts again.
+    let rebuilt = one.ledger(&["rebuild"]).await;
+    assert!(rebuilt.status.success(), "{}", said(&rebuilt));
+    let (one, two) = (one.stop().await.open().await, two.stop().await.open().await);
+    buyer.again(one.public).pay(&reservation, "tok_ok").await.expect(200);
+    level(&two).await;
+    for node in [&one, &two] {
+        assert_eq!(Connection::to(node.operators).get("/readyz", None).await.status, 200);
+    }
 }

@@ -8,6 +8,7 @@ use domain::reservation::{ReleaseReason, ReservationState};
 use domain::seats::SeatState;
 
 use super::names::{long_id, short_id};
+use super::tables::row;
 use super::{Ledger, LedgerError};
 use crate::StreamId;
 
@@ -45,15 +46,15 @@ ORDER BY payment_number
 
 const READ_SUMS: &str = "
 -- read_sums
-SELECT 0, 'income', coalesce(sum(income), 0) || ''
+SELECT CAST(0 AS bigint), 'income', coalesce(sum(income), 0) || ''
 FROM line_minutes
 WHERE sale_id = ?1
 UNION ALL
-SELECT 1, 'refunds due', coalesce(sum(amount), 0) || ''
+SELECT CAST(1 AS bigint), 'refunds due', coalesce(sum(amount), 0) || ''
 FROM refunds
 WHERE sale_id = ?1 AND state = 'due'
 UNION ALL
-SELECT 2, 'refunds done', coalesce(sum(amount), 0) || ''
+SELECT CAST(2 AS bigint), 'refunds done', coalesce(sum(amount), 0) || ''
 FROM refunds
 WHERE sale_id = ?1 AND state = 'done'
 ";
@@ -90,7 +91,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub fn compare(&self, sale: &Sale) -> Result<Differences, LedgerError> {
+    pub fn compare(&mut self, sale: &Sale) -> Result<Differences, LedgerError> {
         let mut differences = Differences::default();
         self.compare_rows(READ_SEATS, sale, seats(sale), &mut differences)?;
         self.compare_rows(READ_RESERVATIONS, sale, reservations(sale), &mut differences)?;
@@ -101,17 +102,18 @@ impl Ledger {
 
     /// Walks through rows and what they should be, both in the order of their numbers from 0.
     fn compare_rows(
-        &self,
-        statement: &str,
+        &mut self,
+        statement: &'static str,
         sale: &Sale,
         expected: impl Iterator<Item = Said>,
         differences: &mut Differences,
     ) -> Result<(), LedgerError> {
-        let mut statement = self.connection.prepare(statement)?;
-        let rows = statement.query_map([sale.id().map(SaleId::as_str)], |row| {
-            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+        let rows: Vec<(i64, Said)> = self.home.looked(|tables| {
+            tables.rows(statement, row![sale.id().map(SaleId::as_str)], |row| {
+                Ok((row.number(0)?, (row.text(1)?, row.text(2)?)))
+            })
         })?;
-        let mut rows = rows.collect::<rusqlite::Result<Vec<(i64, Said)>>>()?.into_iter().peekable();
+        let mut rows = rows.into_iter().peekable();
         for (number, (what, says)) in (0..).zip(expected) {
             // What has no place in the sale, or a second row of the same number.
             while let Some((_, (what, says))) = rows.next_if(|(found, _)| *found < number) {

@@ -7,24 +7,23 @@
 
 use domain::Event;
 use domain::command::Schedule;
-use domain::id::{EntryIndex, PaymentIndex, SeatIndex, VisitIndex};
+use domain::id::{EntryIndex, PaymentIndex, ReservationIndex, SeatIndex, VisitIndex};
 use domain::limits::Limits;
 use domain::money::Money;
 use domain::plan::{Performance, Plan};
 use domain::reservation::EndReason;
 use domain::time::Second;
-use rusqlite::{Connection, ToSql, ffi, params_from_iter};
 
 use super::keys::Keys;
 use super::names::{long_id, minute, short_id, utc};
-use super::tables::{Tables, misfit};
+use super::tables::{Tables, Value, misfit, row};
 use super::{LedgerError, Position, Violation, statements};
 use crate::codec::read_records;
 use crate::{Batch, StreamId};
 
 /// Writes batches of one stream, within one transaction.
-pub(super) struct Projector<'p> {
-    tables: Tables<'p>,
+pub(super) struct Projector<'p, 't> {
+    tables: &'p mut Tables<'t>,
     stream: StreamId,
     keys: Keys,
     position: &'p mut Position,
@@ -56,29 +55,14 @@ struct Minute {
     in_line_max: Option<u32>,
 }
 
-/// What a payment pays for.
-struct Paid {
-    reservation: u32,
-    amount: i64,
-    visit: u32,
-    seats: i64,
-}
-
-impl<'p> Projector<'p> {
+impl<'p, 't> Projector<'p, 't> {
     pub(super) fn new(
-        connection: &'p Connection,
+        tables: &'p mut Tables<'t>,
         stream: StreamId,
         position: &'p mut Position,
     ) -> Self {
         let minute = Minute::new(String::new(), position.in_line);
-        Self {
-            tables: Tables::new(connection),
-            stream,
-            keys: Keys::of(stream),
-            position,
-            at: String::new(),
-            minute,
-        }
+        Self { tables, stream, keys: Keys::of(stream), position, at: String::new(), minute }
     }
 
     /// Writes everything that batches say, and how far they go.
@@ -114,16 +98,16 @@ impl<'p> Projector<'p> {
         let Position { head, at_ms, sale, stopped_ms, in_line, .. } = &*self.position;
         self.tables.run(
             statements::WRITE_POSITION,
-            (
+            row![
                 self.stream.0,
-                sale,
+                sale.as_ref(),
                 head.number.cast_signed(),
                 head.id.to_string(),
                 utc(*at_ms),
                 at_ms.cast_signed(),
                 stopped_ms.cast_signed(),
-                in_line,
-            ),
+                *in_line,
+            ],
         )
     }
 
@@ -138,25 +122,29 @@ impl<'p> Projector<'p> {
             Event::Scheduled(_) => Ok(()),
             Event::Changed { schedule, .. } => self.changed(schedule),
             Event::Opened | Event::Unpaused => {
-                self.tables.run(statements::OPEN_SALE, (&self.position.sale, &self.at))
+                self.tables.run(statements::OPEN_SALE, row![self.position.sale.as_ref(), &self.at])
             }
-            Event::Paused => self.tables.run(statements::PAUSE_SALE, (&self.position.sale,)),
+            Event::Paused => {
+                self.tables.run(statements::PAUSE_SALE, row![self.position.sale.as_ref()])
+            }
             Event::Closed { .. } => {
-                self.tables.run(statements::CLOSE_SALE, (&self.position.sale, &self.at))?;
+                let closed = row![self.position.sale.as_ref(), &self.at];
+                self.tables.run(statements::CLOSE_SALE, closed)?;
                 self.end_line(EndReason::Closed)
             }
             Event::LimitsChanged { limits, .. } => self.limits(limits),
             Event::SeatsWithheld { seats, pool } => seats.iter().try_for_each(|seat| {
-                self.tables.one("a seat", statements::WITHHOLD_SEAT, (self.keys.key(seat.0), *pool))
+                let withheld = row![self.keys.key(seat.0), *pool];
+                self.tables.one("a seat", statements::WITHHOLD_SEAT, withheld)
             }),
             Event::SeatsReleased { seats } => seats.iter().try_for_each(|seat| {
-                self.tables.one("a seat", statements::RELEASE_SEAT, (self.keys.key(seat.0),))
+                self.tables.one("a seat", statements::RELEASE_SEAT, row![self.keys.key(seat.0)])
             }),
             Event::Resumed { gap, .. } => {
                 self.position.stopped_ms = self.position.stopped_ms.saturating_add(*gap);
                 let gap = format!("+{}.{:03} seconds", gap / 1000, gap % 1000);
                 let (first, last) = self.keys.all();
-                self.tables.run(statements::MOVE_DEADLINES, (first, last, gap))
+                self.tables.run(statements::MOVE_DEADLINES, row![first, last, gap])
             }
             Event::Joined { .. } => {
                 self.minute.joined += 1;
@@ -185,7 +173,8 @@ impl<'p> Projector<'p> {
                 self.in_line(-1)?;
                 let visit = self.position.visits;
                 self.position.visits += 1;
-                let row = (self.keys.key(visit), &self.position.sale, visit, entry.0, &self.at);
+                let sale = self.position.sale.as_ref();
+                let row = row![self.keys.key(visit), sale, visit, entry.0, &self.at];
                 self.tables.run(statements::INSERT_VISIT, row)
             }
             Event::TurnMissed { visit, .. } => {
@@ -201,45 +190,43 @@ impl<'p> Projector<'p> {
                 self.held(*visit, &short_id(reservation.0), seats, [*until, *hard_end])
             }
             Event::SeatsGivenBack { reservation, choose_until, .. } => {
-                let visit = self.release(reservation.0, "given_back")?;
+                self.release(reservation.0, "given_back")?;
                 match choose_until {
-                    Some(_) => {
-                        let row = (self.keys.key(visit), "choosing", None::<&str>);
-                        self.tables.one("a visit", statements::SET_VISIT, row)
-                    }
-                    None => self.end_visit(visit, EndReason::Left.as_str()),
+                    Some(_) => self.visit_of(*reservation, "choosing", None),
+                    None => self.visit_ended(*reservation, EndReason::Left),
                 }
             }
             Event::HoldExpired { reservation, .. } => {
-                let visit = self.release(reservation.0, "expired")?;
-                self.end_visit(visit, EndReason::HoldExpired.as_str())
+                self.release(reservation.0, "expired")?;
+                self.visit_ended(*reservation, EndReason::HoldExpired)
             }
             Event::PaymentBegun { reservation, payment, hold_until, .. } => {
                 self.minute.payments_begun += 1;
                 let number = self.position.payments;
                 self.position.payments += 1;
                 let (key, id) = (self.keys.key(number), long_id(payment.0));
-                let row = (key, id, number, &self.at, self.keys.key(reservation.0));
+                let row = row![key, id, number, &self.at, self.keys.key(reservation.0)];
                 self.tables.one("a reservation", statements::INSERT_PAYMENT, row)?;
                 self.hold(reservation.0, "paying", *hold_until)
             }
             Event::PaymentApproved { payment, .. } => self.confirmed(*payment),
             Event::PaymentDeclined { payment, reason, retryable, hold_until, .. } => {
                 self.minute.declined += 1;
-                let declined = (self.keys.key(payment.0), &self.at, &**reason, *retryable);
+                let declined = row![self.keys.key(payment.0), &self.at, &**reason, *retryable];
                 self.tables.one("a payment", statements::DECLINE_PAYMENT, declined)?;
-                let paid = self.payment(*payment)?;
-                self.hold(paid.reservation, "held", *hold_until)
+                let until = self.deadline(*hold_until);
+                let held = row![self.keys.key(payment.0), self.keys.key(0), until];
+                self.tables.one("a reservation", statements::SET_HOLD_OF_PAYMENT, held)
             }
             Event::PaymentUnknown { payment } => self.pays(*payment, "unknown"),
             Event::RefundDue { payment } => {
                 self.pays(*payment, "refund_due")?;
-                let due = (self.keys.key(payment.0), &self.at);
+                let due = row![self.keys.key(payment.0), &self.at];
                 self.tables.one("a payment", statements::INSERT_REFUND, due)
             }
             Event::PaymentRefunded { payment, .. } => {
                 self.pays(*payment, "refunded")?;
-                let done = (self.keys.key(payment.0), &self.at);
+                let done = row![self.keys.key(payment.0), &self.at];
                 self.tables.one("a refund", statements::END_REFUND, done)
             }
             Event::LineEnded { reason, .. } => self.end_line(*reason),
@@ -254,7 +241,7 @@ impl<'p> Projector<'p> {
         let closes_at = closes_at.map(|at| utc(at.0));
         self.tables.run(
             statements::INSERT_SALE,
-            (id, currency.as_str(), &*plan.time_zone, &self.at, utc(opens_at.0), closes_at),
+            row![id, currency.as_str(), &*plan.time_zone, &self.at, utc(opens_at.0), closes_at],
         )?;
         self.position.sale = Some(id.to_owned());
         self.limits(limits)?;
@@ -266,29 +253,38 @@ impl<'p> Projector<'p> {
     fn changed(&mut self, schedule: &Schedule) -> Result<(), LedgerError> {
         let Schedule { sale, plan, limits, opens_at, closes_at, file: _ } = schedule;
         let (id, closes_at) = (sale.as_str(), closes_at.map(|at| utc(at.0)));
-        let change = (id, &*plan.time_zone, utc(opens_at.0), closes_at);
+        let change = row![id, &*plan.time_zone, utc(opens_at.0), closes_at];
         self.tables.run(statements::CHANGE_SALE, change)?;
         self.limits(limits)?;
-        self.tables.run(statements::FORGET_POOLS, (id,))?;
-        self.tables.run(statements::UNPLACE_SEATS, self.keys.all())?;
-        self.tables.run(statements::UNPLACE_PERFORMANCES, (id,))?;
+        self.tables.run(statements::FORGET_POOLS, row![id])?;
+        let (first, last) = self.keys.all();
+        self.tables.run(statements::UNPLACE_SEATS, row![first, last])?;
+        self.tables.run(statements::UNPLACE_PERFORMANCES, row![id])?;
         self.plan(id, plan)?;
-        self.tables.run(statements::FORGET_SEATS, ())?;
-        self.tables.run(statements::FORGET_PERFORMANCES, (id,))
+        self.tables.run(statements::FORGET_SEATS, row![])?;
+        self.tables.run(statements::FORGET_PERFORMANCES, row![id])
     }
 
     /// Writes what a sale offers; what is there already is brought up to date by performance and
     /// number, and keeps its owner.
     fn plan(&mut self, sale: &str, plan: &Plan) -> Result<(), LedgerError> {
         for (number, name) in (0_u32..).zip(&plan.pools) {
-            self.tables.run(statements::WRITE_POOL, (sale, number, &**name))?;
+            self.tables.run(statements::WRITE_POOL, row![sale, number, &**name])?;
         }
         let mut index = 0;
         for (number, performance) in (0_u32..).zip(&plan.performances) {
             let Performance { id, title, venue, date, starts_at, .. } = performance;
             self.tables.run(
                 statements::WRITE_PERFORMANCE,
-                (id.as_str(), sale, number, &**title, &**venue, date.to_string(), utc(starts_at.0)),
+                row![
+                    id.as_str(),
+                    sale,
+                    number,
+                    &**title,
+                    &**venue,
+                    date.to_string(),
+                    utc(starts_at.0),
+                ],
             )?;
             self.seats(sale, plan, performance, &mut index)?;
         }
@@ -309,7 +305,7 @@ impl<'p> Projector<'p> {
                     let grade = performance.grades.get(usize::from(seat.grade));
                     let grade = grade.ok_or_else(|| misfit("a grade"))?;
                     let pool = seat.pool.and_then(|pool| plan.pools.get(usize::from(pool)));
-                    let row = (
+                    let row = row![
                         self.keys.key(*index),
                         performance.id.as_str(),
                         &*seat.number,
@@ -320,7 +316,7 @@ impl<'p> Projector<'p> {
                         &*grade.name,
                         units(grade.price),
                         pool.map(|name| &**name),
-                    );
+                    ];
                     self.tables.run(statements::WRITE_SEAT, row)?;
                     *index += 1;
                 }
@@ -332,31 +328,53 @@ impl<'p> Projector<'p> {
     fn limits(&mut self, limits: &Limits) -> Result<(), LedgerError> {
         let mut table = limits.table().into_iter();
         table.try_for_each(|(name, value, ..)| {
-            self.tables.run(statements::WRITE_LIMIT, (&self.position.sale, name, value))
+            let limit = row![self.position.sale.as_ref(), name, value];
+            self.tables.run(statements::WRITE_LIMIT, limit)
         })
     }
 
     fn end_line(&mut self, reason: EndReason) -> Result<(), LedgerError> {
         self.position.in_line = Some(0);
-        let ended = (&self.position.sale, &self.at, reason.as_str());
+        let ended = row![self.position.sale.as_ref(), &self.at, reason.as_str()];
         self.tables.run(statements::END_LINE, ended)?;
         let (first, last) = self.keys.all();
-        self.tables.run(statements::END_CHOOSING, (first, last, &self.at, reason.as_str()))
+        let ended = row![first, last, &self.at, reason.as_str()];
+        self.tables.run(statements::END_CHOOSING, ended)
     }
 
     // ---- Visits and reservations ----
 
     fn end_visit(&mut self, visit: u32, state: &str) -> Result<(), LedgerError> {
-        let row = (self.keys.key(visit), state, Some(&self.at));
+        let row = row![self.keys.key(visit), state, &self.at];
         self.tables.one("a visit", statements::SET_VISIT, row)
+    }
+
+    fn visit_ended(
+        &mut self,
+        reservation: ReservationIndex,
+        reason: EndReason,
+    ) -> Result<(), LedgerError> {
+        let at = self.at.clone();
+        self.visit_of(reservation, reason.as_str(), Some(&at))
+    }
+
+    /// What becomes of the visit that a reservation was made in.
+    fn visit_of(
+        &mut self,
+        reservation: ReservationIndex,
+        state: &str,
+        ended_at: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        let row = row![self.keys.key(reservation.0), self.keys.key(0), state, ended_at];
+        self.tables.one("a visit", statements::SET_VISIT_OF_RESERVATION, row)
     }
 
     fn left(&mut self, entry: EntryIndex) -> Result<(), LedgerError> {
         self.minute.left += 1;
         let (first, last) = self.keys.all();
         let visit: Option<(u32, String, Option<u32>)> =
-            self.tables.find(statements::READ_VISIT, (first, last, entry.0), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            self.tables.find(statements::READ_VISIT, row![first, last, entry.0], |row| {
+                Ok((row.count(0)?, row.text(1)?, row.maybe_count(2)?))
             })?;
         // Somebody in line was never admitted, or missed the turn.
         let Some((visit, state, reservation)) = visit else { return self.in_line(-1) };
@@ -396,9 +414,9 @@ impl<'p> Projector<'p> {
         let (until, hard_end) = (self.deadline(until), self.deadline(hard_end));
         let visit = self.keys.key(visit.0);
         let key = self.keys.key(number);
-        let row = (key, id, number, first, last, lines, &self.at, until, hard_end, visit);
+        let row = row![key, id, number, first, last, lines, &self.at, until, hard_end, visit];
         self.tables.one("a visit", statements::INSERT_RESERVATION, row)?;
-        self.tables.one("a visit", statements::RESERVE_VISIT, (visit, number))
+        self.tables.one("a visit", statements::RESERVE_VISIT, row![visit, number])
     }
 
     /// Writes a claim on one seat.
@@ -410,75 +428,56 @@ impl<'p> Projector<'p> {
         seat: SeatIndex,
     ) -> Result<(), LedgerError> {
         let (key, seat) = (self.keys.line(reservation) + i64::from(line), self.keys.key(seat.0));
-        let row = (key, id, line, seat);
-        match self.tables.count(statements::INSERT_LINE, row) {
-            Ok(1) => Ok(()),
-            Ok(_) => Err(misfit("a seat")),
-            Err(error) if is_of_the_index(&error) => Err(self.violation(seat, id)?),
-            Err(error) => Err(error.into()),
+        let claim = row![key, id, line, seat];
+        if self.tables.is_one("a seat", statements::INSERT_LINE, claim)? {
+            return Ok(());
         }
-    }
-
-    fn violation(&mut self, seat: i64, claimant: &str) -> Result<LedgerError, LedgerError> {
         let (stream, sale) = (self.stream, self.position.sale.clone().unwrap_or_default());
-        let violation = self.tables.read("an owner", statements::READ_OWNER, [seat], |row| {
+        let violation = self.tables.find(statements::READ_OWNER, row![seat], |row| {
             Ok(Violation {
                 stream,
                 sale,
-                performance: row.get(0)?,
-                seat: row.get(1)?,
-                owner: row.get(2)?,
-                claimant: claimant.to_owned(),
+                performance: row.text(0)?,
+                seat: row.text(1)?,
+                owner: row.text(2)?,
+                claimant: id.to_owned(),
             })
         })?;
-        Ok(LedgerError::Violated(Box::new(violation)))
+        Err(violation.map_or_else(|| misfit("a seat"), |two| LedgerError::Violated(Box::new(two))))
     }
 
-    /// Ends an unpaid hold, and says whose visit it was.
-    fn release(&mut self, reservation: u32, state: &str) -> Result<u32, LedgerError> {
+    /// Ends an unpaid hold.
+    fn release(&mut self, reservation: u32, state: &str) -> Result<(), LedgerError> {
         self.minute.holds_ended += 1;
-        let key = self.keys.key(reservation);
-        self.tables.one("a reservation", statements::END_RESERVATION, (key, state, &self.at))?;
-        self.tables.run(statements::END_CLAIMS, self.keys.lines(reservation))?;
-        let visit = statements::READ_RESERVATION;
-        self.tables.read("a reservation", visit, [key], |row| row.get(0))
+        let ended = row![self.keys.key(reservation), state, &self.at];
+        self.tables.one("a reservation", statements::END_RESERVATION, ended)?;
+        let (first, last) = self.keys.lines(reservation);
+        self.tables.run(statements::END_CLAIMS, row![first, last])
     }
 
     /// How long a hold is good now.
     fn hold(&mut self, reservation: u32, state: &str, until: Second) -> Result<(), LedgerError> {
-        let hold = (self.keys.key(reservation), state, self.deadline(until));
+        let hold = row![self.keys.key(reservation), state, self.deadline(until)];
         self.tables.one("a reservation", statements::SET_HOLD, hold)
     }
 
     // ---- Payments ----
 
     fn pays(&mut self, payment: PaymentIndex, state: &str) -> Result<(), LedgerError> {
-        let paid = (self.keys.key(payment.0), state, None::<&str>);
+        let paid = row![self.keys.key(payment.0), state, None::<&str>];
         self.tables.one("a payment", statements::SET_PAYMENT, paid)
     }
 
+    /// How many seats are sold, and for how much, is added up by the tables.
     fn confirmed(&mut self, payment: PaymentIndex) -> Result<(), LedgerError> {
-        let Paid { reservation, amount, visit, seats } = self.payment(payment)?;
-        let settled = (self.keys.key(payment.0), "approved", Some(&self.at));
-        self.tables.one("a payment", statements::SET_PAYMENT, settled)?;
-        let end = (self.keys.key(reservation), "confirmed", &self.at);
-        self.tables.one("a reservation", statements::END_RESERVATION, end)?;
         self.minute.confirmed += 1;
-        self.minute.seats_sold += seats;
-        self.minute.income += amount;
-        self.end_visit(visit, "done")
-    }
-
-    fn payment(&mut self, payment: PaymentIndex) -> Result<Paid, LedgerError> {
-        let key = (self.keys.key(payment.0), self.keys.key(0));
-        self.tables.read("a payment", statements::READ_PAYMENT, key, |row| {
-            Ok(Paid {
-                reservation: row.get(0)?,
-                amount: row.get(1)?,
-                visit: row.get(2)?,
-                seats: row.get(3)?,
-            })
-        })
+        let (key, first) = (self.keys.key(payment.0), self.keys.key(0));
+        let settled = row![key, "approved", &self.at];
+        self.tables.one("a payment", statements::SET_PAYMENT, settled)?;
+        let sold = row![key, first, &self.at];
+        self.tables.add("a reservation", statements::CONFIRM_RESERVATION, sold)?;
+        let done = row![key, first, "done", &self.at];
+        self.tables.one("a visit", statements::SET_VISIT_OF_PAYMENT, done)
     }
 
     /// A deadline as the clocks stand now.
@@ -488,18 +487,20 @@ impl<'p> Projector<'p> {
 
     fn write_minute(&mut self) -> Result<(), LedgerError> {
         let in_line = self.position.in_line;
-        let minute = std::mem::take(&mut self.minute);
+        let mut minute = std::mem::take(&mut self.minute);
         let Some(sale) = &self.position.sale else { return Ok(()) };
+        if minute.confirmed > 0 {
+            [minute.seats_sold, minute.income] = self.tables.sums()?;
+        }
         let counts = minute.counts();
         let nothing = minute.places_expired == Some(0) && minute.in_line_before == in_line;
         if nothing && counts.iter().all(|count| *count == 0) {
             return Ok(());
         }
-        let head: [&dyn ToSql; 2] = [sale, &minute.begin];
-        let line: [&dyn ToSql; 3] = [&minute.places_expired, &in_line, &minute.in_line_max];
-        let counts = counts.iter().map(|count| count as &dyn ToSql);
-        let values = head.into_iter().chain(counts).chain(line);
-        self.tables.run(statements::ADD_TO_MINUTE, params_from_iter(values))
+        let mut values: Vec<Value<'_>> = vec![sale.into(), (&minute.begin).into()];
+        values.extend(counts.map(Value::from));
+        values.extend([minute.places_expired, in_line, minute.in_line_max].map(Value::from));
+        self.tables.run(statements::ADD_TO_MINUTE, &values)
     }
 }
 
@@ -534,13 +535,7 @@ impl Minute {
     }
 }
 
-/// An amount as SQLite keeps it; no price or sum of a sale comes near 63 bits.
+/// An amount as the tables keep it; no price or sum of a sale comes near 63 bits.
 fn units(money: Money) -> i64 {
     i64::try_from(money.0).unwrap_or(i64::MAX)
-}
-
-/// Whether a row broke a unique index, not the key of its own table.
-fn is_of_the_index(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error().map(|error| error.extended_code);
-    code == Some(ffi::SQLITE_CONSTRAINT_UNIQUE)
 }

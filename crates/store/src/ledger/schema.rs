@@ -1,4 +1,5 @@
-//! The ledger's tables, and how its file is opened.
+//! The ledger's tables, and how its file is opened. They are described once: [`of_postgres`] says the same
+//! to PostgreSQL.
 //!
 //! `synchronous=NORMAL`: after a loss of power the last transactions may be missing, never half of
 //! one; what is missing is read from the journal again. A new version of the tables needs no
@@ -35,7 +36,7 @@ const CACHE_KIB: i32 = 64 * 1024;
 /// once.
 const CHECKPOINT_PAGES: i32 = 16 * 1024;
 
-const CREATE_TABLES: &str = "
+const CREATE_TABLES: &str = r#"
 -- create_ledger
 CREATE TABLE history (
     epoch TEXT NOT NULL
@@ -202,7 +203,7 @@ CREATE TABLE line_minutes (
     admitted       INTEGER NOT NULL,
     passed_over    INTEGER NOT NULL,
     turns_missed   INTEGER NOT NULL,
-    left           INTEGER NOT NULL,
+    "left"         INTEGER NOT NULL,
     places_expired INTEGER,
     in_line        INTEGER,
     in_line_max    INTEGER,
@@ -216,6 +217,26 @@ CREATE TABLE line_minutes (
     income         INTEGER NOT NULL,
     PRIMARY KEY (sale_id, minute)
 ) STRICT, WITHOUT ROWID;
+"#;
+
+/// Rows that change are written anew on their page, if it has room for them.
+const WITH_ROOM: &str = ") WITH (fillfactor = 70)";
+
+/// How the tables are made in PostgreSQL. There the rows of an index lie in no order of keys, so that an
+/// entry's last visit is found by both.
+pub(super) fn of_postgres() -> String {
+    CREATE_TABLES
+        .replace(" INTEGER", " bigint")
+        .replace(" TEXT", " text")
+        .replace(") STRICT, WITHOUT ROWID", ")")
+        .replace(") STRICT", WITH_ROOM)
+        .replace("visits (entry_number)", "visits (entry_number, visit_key)")
+}
+
+/// Whatever is read from now on is of one moment.
+pub(super) const LOOK: &str = "
+-- look
+BEGIN
 ";
 
 /// Opens the file at `path` as it is.

@@ -1,8 +1,19 @@
 //! The statements that write the ledger. A time is text in UTC; `?1` is the row's key where there is one
 //! row, else the sale. Numbers of one sale are a range of keys: see `keys.rs`.
 //!
+//! They stand here as SQLite reads them, and say what PostgreSQL understands too: [`of_postgres`] changes how
+//! values are written, and the one that differs has a second text beside it. So a column that is changed by
+//! what it was is named with its table, `left` stands in quotes, and a maximum is a `CASE`.
+//!
 //! `OR FAIL` where a statement writes several rows or chooses what it writes: else SQLite copies each page
 //! before it changes it, to undo that statement alone. Here an error undoes the whole transaction.
+
+/// A statement as PostgreSQL reads it.
+pub(super) fn of_postgres(statement: &str) -> String {
+    let statement =
+        if statement == MOVE_DEADLINES { MOVE_DEADLINES_OF_POSTGRES } else { statement };
+    statement.replace(" OR FAIL", "").replace('?', "$")
+}
 
 pub(super) const INSERT_EPOCH: &str = "
 -- insert_epoch
@@ -16,26 +27,20 @@ SELECT epoch
 FROM history
 ";
 
-/// Whatever is read from now on is of one moment.
-pub(super) const LOOK: &str = "
--- look
-BEGIN
-";
-
 pub(super) const READ_POSITIONS: &str = "
 -- read_positions
 SELECT
     stream, batch_number, batch_id, batch_ms, sale_id, stopped_ms, in_line,
     (SELECT visit_number FROM visits
-     WHERE visit_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
+     WHERE visit_key BETWEEN stream << 32 AND (stream << 32) + 4294967295
      ORDER BY visit_key DESC
      LIMIT 1),
     (SELECT reservation_number FROM reservations
-     WHERE reservation_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
+     WHERE reservation_key BETWEEN stream << 32 AND (stream << 32) + 4294967295
      ORDER BY reservation_key DESC
      LIMIT 1),
     (SELECT payment_number FROM payments
-     WHERE payment_key BETWEEN stream << 32 AND (stream << 32) + 0xffffffff
+     WHERE payment_key BETWEEN stream << 32 AND (stream << 32) + 4294967295
      ORDER BY payment_key DESC
      LIMIT 1)
 FROM positions
@@ -94,18 +99,19 @@ ON CONFLICT (performance_id, seat_number) DO UPDATE SET
     seat_key = excluded.seat_key, seat_index = excluded.seat_index, section = excluded.section,
     row = excluded.row, grade = excluded.grade, price = excluded.price,
     planned_pool = excluded.planned_pool,
-    pool = iif(
-        (
-            planned_pool IS NOT excluded.planned_pool
-            OR pool NOT IN (SELECT name FROM pools WHERE sale_id = excluded.sale_id)
+    pool = CASE
+        WHEN (
+            plan_seats.planned_pool IS DISTINCT FROM excluded.planned_pool
+            OR plan_seats.pool NOT IN (SELECT name FROM pools WHERE sale_id = excluded.sale_id)
         ) AND NOT EXISTS (
             SELECT 1
             FROM reservation_lines AS claims
             WHERE claims.seat_number = plan_seats.seat_number
                 AND claims.performance_id = plan_seats.performance_id AND live = 1
-        ),
-        excluded.pool, pool
-    )
+        )
+        THEN excluded.pool
+        ELSE plan_seats.pool
+    END
 ";
 
 pub(super) const CHANGE_SALE: &str = "
@@ -208,6 +214,20 @@ SET held_until = strftime('%Y-%m-%dT%H:%M:%fZ', held_until, ?3),
 WHERE reservation_key BETWEEN ?1 AND ?2 AND state IN ('held', 'paying')
 ";
 
+const MOVE_DEADLINES_OF_POSTGRES: &str = r#"
+-- move_deadlines
+UPDATE reservations
+SET held_until = to_char(
+        held_until::timestamptz AT TIME ZONE 'UTC' + ?3::text::interval,
+        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+    ),
+    hard_end = to_char(
+        hard_end::timestamptz AT TIME ZONE 'UTC' + ?3::text::interval,
+        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+    )
+WHERE reservation_key BETWEEN ?1 AND ?2 AND state IN ('held', 'paying')
+"#;
+
 pub(super) const INSERT_VISIT: &str = "
 -- insert_visit
 INSERT INTO visits (visit_key, sale_id, visit_number, entry_number, state, admitted_at)
@@ -219,6 +239,26 @@ pub(super) const SET_VISIT: &str = "
 UPDATE visits
 SET state = ?2, ended_at = ?3
 WHERE visit_key = ?1
+";
+
+/// The visit that a reservation was made in; the sale's visits have keys from `?2`.
+pub(super) const SET_VISIT_OF_RESERVATION: &str = "
+-- set_visit_of_reservation
+UPDATE visits
+SET state = ?3, ended_at = ?4
+WHERE visit_key = (SELECT ?2 + visit_number FROM reservations WHERE reservation_key = ?1)
+";
+
+/// The visit that what is paid for was reserved in; the sale's visits and reservations have keys from `?2`.
+pub(super) const SET_VISIT_OF_PAYMENT: &str = "
+-- set_visit_of_payment
+UPDATE visits
+SET state = ?3, ended_at = ?4
+WHERE visit_key = (
+    SELECT ?2 + visit_number
+    FROM payments JOIN reservations ON reservation_key = ?2 + payments.reservation_number
+    WHERE payment_key = ?1
+)
 ";
 
 pub(super) const RESERVE_VISIT: &str = "
@@ -251,7 +291,7 @@ FROM visits
 WHERE visit_key = ?10
 ";
 
-/// A claim on a seat, at the price and grade it has now.
+/// A claim on a seat, at the price and grade it has now; nothing, if somebody has the seat.
 pub(super) const INSERT_LINE: &str = "
 -- insert_line
 INSERT OR FAIL INTO reservation_lines
@@ -259,6 +299,7 @@ INSERT OR FAIL INTO reservation_lines
 SELECT ?1, ?2, ?3, sale_id, performance_id, seat_number, grade, price, 1
 FROM plan_seats
 WHERE seat_key = ?4
+ON CONFLICT (seat_number, performance_id) WHERE live = 1 DO NOTHING
 ";
 
 /// A seat that is claimed, and by whom.
@@ -269,19 +310,20 @@ FROM plan_seats JOIN reservation_lines USING (performance_id, seat_number)
 WHERE seat_key = ?1 AND live = 1
 ";
 
-/// Whose visit a reservation was made in.
-pub(super) const READ_RESERVATION: &str = "
--- read_reservation
-SELECT visit_number
-FROM reservations
-WHERE reservation_key = ?1
-";
-
 pub(super) const END_RESERVATION: &str = "
 -- end_reservation
 UPDATE reservations
 SET state = ?2, ended_at = ?3, held_until = NULL, hard_end = NULL
 WHERE reservation_key = ?1
+";
+
+/// What a payment pays for is sold; the sale's reservations have keys from `?2`.
+pub(super) const CONFIRM_RESERVATION: &str = "
+-- confirm_reservation
+UPDATE reservations
+SET state = 'confirmed', ended_at = ?3, held_until = NULL, hard_end = NULL
+WHERE reservation_key = (SELECT ?2 + reservation_number FROM payments WHERE payment_key = ?1)
+RETURNING seats, amount
 ";
 
 /// The lines of one reservation have keys from `?1` to `?2`.
@@ -299,6 +341,14 @@ SET state = ?2, held_until = ?3
 WHERE reservation_key = ?1
 ";
 
+/// What a payment was to pay for is held again; the sale's reservations have keys from `?2`.
+pub(super) const SET_HOLD_OF_PAYMENT: &str = "
+-- set_hold_of_payment
+UPDATE reservations
+SET state = 'held', held_until = ?3
+WHERE reservation_key = (SELECT ?2 + reservation_number FROM payments WHERE payment_key = ?1)
+";
+
 pub(super) const INSERT_PAYMENT: &str = "
 -- insert_payment
 INSERT OR FAIL INTO payments
@@ -307,14 +357,6 @@ INSERT OR FAIL INTO payments
 SELECT ?1, ?2, sale_id, ?3, reservation_id, reservation_number, amount, 'running', ?4
 FROM reservations
 WHERE reservation_key = ?5
-";
-
-/// What a payment pays for; the sale's reservations have keys from `?2`.
-pub(super) const READ_PAYMENT: &str = "
--- read_payment
-SELECT payments.reservation_number, payments.amount, visit_number, seats
-FROM payments JOIN reservations ON reservation_key = ?2 + payments.reservation_number
-WHERE payment_key = ?1
 ";
 
 pub(super) const SET_PAYMENT: &str = "
@@ -347,22 +389,32 @@ WHERE payment_id = (SELECT payment_id FROM payments WHERE payment_key = ?1)
 ";
 
 /// What is unknown in a part of a minute is unknown in all of it.
-pub(super) const ADD_TO_MINUTE: &str = "
+pub(super) const ADD_TO_MINUTE: &str = r#"
 -- add_to_minute
-INSERT INTO line_minutes
-    (sale_id, minute, joined, admitted, passed_over, turns_missed, left, chose_nothing, holds,
+INSERT INTO line_minutes AS minutes
+    (sale_id, minute, joined, admitted, passed_over, turns_missed, "left", chose_nothing, holds,
      holds_ended, payments_begun, declined, confirmed, seats_sold, income, places_expired, in_line,
      in_line_max)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
 ON CONFLICT (sale_id, minute) DO UPDATE SET
-    joined = joined + excluded.joined, admitted = admitted + excluded.admitted,
-    passed_over = passed_over + excluded.passed_over,
-    turns_missed = turns_missed + excluded.turns_missed, left = left + excluded.left,
-    chose_nothing = chose_nothing + excluded.chose_nothing, holds = holds + excluded.holds,
-    holds_ended = holds_ended + excluded.holds_ended,
-    payments_begun = payments_begun + excluded.payments_begun,
-    declined = declined + excluded.declined, confirmed = confirmed + excluded.confirmed,
-    seats_sold = seats_sold + excluded.seats_sold, income = income + excluded.income,
-    places_expired = places_expired + excluded.places_expired, in_line = excluded.in_line,
-    in_line_max = max(in_line_max, excluded.in_line_max)
-";
+    joined = minutes.joined + excluded.joined,
+    admitted = minutes.admitted + excluded.admitted,
+    passed_over = minutes.passed_over + excluded.passed_over,
+    turns_missed = minutes.turns_missed + excluded.turns_missed,
+    "left" = minutes."left" + excluded."left",
+    chose_nothing = minutes.chose_nothing + excluded.chose_nothing,
+    holds = minutes.holds + excluded.holds,
+    holds_ended = minutes.holds_ended + excluded.holds_ended,
+    payments_begun = minutes.payments_begun + excluded.payments_begun,
+    declined = minutes.declined + excluded.declined,
+    confirmed = minutes.confirmed + excluded.confirmed,
+    seats_sold = minutes.seats_sold + excluded.seats_sold,
+    income = minutes.income + excluded.income,
+    places_expired = minutes.places_expired + excluded.places_expired,
+    in_line = excluded.in_line,
+    in_line_max = CASE
+        WHEN minutes.in_line_max >= excluded.in_line_max THEN minutes.in_line_max
+        WHEN minutes.in_line_max IS NULL THEN NULL
+        ELSE excluded.in_line_max
+    END
+"#;

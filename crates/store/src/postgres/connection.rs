@@ -136,12 +136,26 @@ impl Connection {
 
     /// A statement, prepared at its first use.
     pub(super) async fn prepared(&self, text: &'static str) -> Result<Statement, StoreError> {
-        let known = self.statements().get(text).cloned();
+        let known = self.known(text);
         if let Some(statement) = known {
             return Ok(statement);
         }
-        let statement = self.client.prepare(text).await.map_err(|error| failure::of(&error))?;
-        self.statements().insert(text, statement.clone());
+        self.prepare(text, text).await.map_err(|error| failure::of(&error))
+    }
+
+    /// What was prepared under this name, if anything was.
+    pub(super) fn known(&self, name: &'static str) -> Option<Statement> {
+        self.statements().get(name).cloned()
+    }
+
+    /// Prepares a statement, to be known by that name.
+    pub(super) async fn prepare(
+        &self,
+        name: &'static str,
+        text: &str,
+    ) -> Result<Statement, tokio_postgres::Error> {
+        let statement = self.client.prepare(text).await?;
+        self.statements().insert(name, statement.clone());
         Ok(statement)
     }
 

@@ -35,6 +35,7 @@ pub(super) fn is_race(error: &Error) -> bool {
     error.code().is_some_and(|code| {
         [
             SqlState::UNIQUE_VIOLATION,
+            SqlState::DUPLICATE_SCHEMA,
             SqlState::DUPLICATE_TABLE,
             // The type of a table's rows, which is made a moment before the table.
             SqlState::DUPLICATE_OBJECT,

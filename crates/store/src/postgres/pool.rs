@@ -27,7 +27,7 @@ use crate::{Epoch, Head, StoreError, StreamId};
 const CONNECTIONS_MAX: usize = 6;
 
 /// How long a question may take, with connecting for it: less than a caller waits for an append.
-const QUESTION_MAX: Duration = Duration::from_secs(8);
+pub(crate) const QUESTION_MAX: Duration = Duration::from_secs(8);
 
 const FIND_LOST: &str = "
 -- find_lost
@@ -48,8 +48,8 @@ pub(super) struct Pool {
     /// The one that is asked, or asked first.
     chosen: AtomicUsize,
     access: Access,
-    /// Who writes, if that is what it is for.
-    writer: Writer,
+    /// Who writes the journal, if that is what it is for.
+    writer: Option<Writer>,
     /// Each with the server it leads to.
     idle: Mutex<Vec<(usize, Connection)>>,
     room: Semaphore,
@@ -60,7 +60,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(servers: Vec<Server>, access: Access, writer: Writer) -> Self {
+    pub(super) fn new(servers: Vec<Server>, access: Access, writer: Option<Writer>) -> Self {
         Self {
             servers,
             chosen: AtomicUsize::new(0),
@@ -116,12 +116,33 @@ impl Pool {
             Ok(answer)
         };
         let answer = tokio::time::timeout(QUESTION_MAX, asked).await;
-        answer.unwrap_or_else(|_late| {
-            // Where one connection is not answered, the others to that server will not be either.
-            self.leave(asks);
-            let seconds = QUESTION_MAX.as_secs();
-            Err(StoreError::Unavailable(format!("PostgreSQL gave no answer within {seconds} s")))
-        })
+        answer.unwrap_or_else(|_late| Err(self.gave_no_answer(asks, QUESTION_MAX)))
+    }
+
+    /// A connection for longer than one question, with the server it leads to. It is given back, or dropped.
+    pub(super) async fn take(&self) -> Result<(usize, Connection), StoreError> {
+        let asks = self.chosen.load(Ordering::Relaxed);
+        let taken = async {
+            match self.take_idle() {
+                Some(idle) => Ok(idle),
+                None => self.connect().await,
+            }
+        };
+        let taken = tokio::time::timeout(QUESTION_MAX, taken).await;
+        taken.unwrap_or_else(|_late| Err(self.gave_no_answer(asks, QUESTION_MAX)))
+    }
+
+    /// Gives back one that was taken, and on which nothing is under way.
+    pub(super) fn give_back(&self, server: usize, connection: Connection) {
+        self.idle().push((server, connection));
+    }
+
+    /// What is said of a server that let somebody wait for so long: another one is asked next.
+    pub(super) fn gave_no_answer(&self, server: usize, waited: Duration) -> StoreError {
+        // Where one connection is not answered, the others to that server will not be either.
+        self.leave(server);
+        let seconds = waited.as_secs();
+        StoreError::Unavailable(format!("PostgreSQL gave no answer within {seconds} s"))
     }
 
     /// One that nobody uses and that is not known to be lost.
@@ -155,7 +176,9 @@ impl Pool {
             self.check_known(&connection).await?;
             match self.access {
                 Access::Write => {
-                    self.writer.say(&connection, *epoch).await?;
+                    if let Some(writer) = self.writer {
+                        writer.say(&connection, *epoch).await?;
+                    }
                     connection.confirm().await?;
                 }
                 Access::Read => {}

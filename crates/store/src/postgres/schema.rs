@@ -28,7 +28,7 @@ pub(super) const COMMIT: &str = "
 COMMIT
 ";
 
-const ROLL_BACK: &str = "
+pub(super) const ROLL_BACK: &str = "
 -- roll_back
 ROLLBACK
 ";

@@ -28,6 +28,61 @@ impl Dice<'_> {
     }
 }
 
+/// What happens to the ledger in the middle of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interlude {
+    /// It is stopped, begun again, and brought up to the end.
+    Level,
+    /// It is stopped wherever it is, and begun again: what was not written comes with the next one.
+    Stopped,
+    /// It goes on.
+    Piece,
+}
+
+/// Few places and short times, so that much comes to an end.
+pub(crate) fn narrow() -> Limits {
+    Limits {
+        active_limit: 6,
+        hold_ttl: 40,
+        payment_deadline: 30,
+        place_ttl: 600,
+        arrive_ttl: 60,
+        choose_ttl: 60,
+        ..Limits::default()
+    }
+}
+
+/// What comes of some numbers, to the end of a sale: who chooses is sent home, who holds may still pay.
+pub(crate) fn history(
+    desk: &mut Desk,
+    numbers: &[u32],
+    mut interlude: impl FnMut(&Desk, Interlude),
+) {
+    let mut dice = Dice(numbers.iter());
+    while dice.0.len() > 8 {
+        step(desk, &mut dice);
+        if desk.uncommitted() > dice.below(6) {
+            desk.commit();
+        }
+        match dice.below(40) {
+            0 => {
+                desk.commit();
+                interlude(desk, Interlude::Level);
+            }
+            1..4 => interlude(desk, Interlude::Stopped),
+            4..10 => interlude(desk, Interlude::Piece),
+            _ => {}
+        }
+    }
+    let _ = desk.ask(&Command::Close);
+    let mut last = Dice(numbers[..200].iter());
+    while last.0.len() > 8 {
+        step(desk, &mut last);
+    }
+    desk.commit();
+    interlude(desk, Interlude::Level);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -35,50 +90,21 @@ proptest! {
     fn the_tables_say_what_the_state_says(
         numbers in prop::collection::vec(0..1_000_000_u32, 400..1600)
     ) {
-        let limits = Limits {
-            active_limit: 6,
-            hold_ttl: 40,
-            payment_deadline: 30,
-            place_ttl: 600,
-            arrive_ttl: 60,
-            choose_ttl: 60,
-            ..Limits::default()
-        };
-        let mut desk = Desk::open(limits);
-        let mut dice = Dice(numbers.iter());
+        let mut desk = Desk::open(narrow());
         let mut ledger = desk.ledger();
-        while dice.0.len() > 8 {
-            step(&mut desk, &mut dice);
-            if desk.uncommitted() > dice.below(6) {
-                desk.commit();
+        history(&mut desk, &numbers, |desk, interlude| match interlude {
+            Interlude::Level => {
+                ledger = desk.ledger();
+                compare(desk);
             }
-            match dice.below(40) {
-                0 => {
-                    desk.commit();
-                    drop(ledger);
-                    ledger = desk.ledger();
-                    compare(&desk);
-                }
-                1..4 => {
-                    // Stopped wherever it is: what was not written comes with the next one.
-                    ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
-                }
-                4..10 => drop(ledger.catch_up(&*desk.journal).unwrap()),
-                _ => {}
+            Interlude::Stopped => {
+                ledger = Ledger::open(&desk.location(), &*desk.journal).unwrap();
             }
-        }
-        // The end of a sale: who chooses is sent home, who holds may still pay.
-        let _ = desk.ask(&Command::Close);
-        let mut last = Dice(numbers[..200].iter());
-        while last.0.len() > 8 {
-            step(&mut desk, &mut last);
-        }
-        desk.commit();
-        while !ledger.catch_up(&*desk.journal).unwrap().is_level {}
+            Interlude::Piece => drop(ledger.catch_up(&*desk.journal).unwrap()),
+        });
         drop(ledger);
-        compare(&desk);
         let before = dump(&desk.tables());
-        Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
+        Ledger::rebuild(&desk.location(), &*desk.journal).unwrap();
         prop_assert_eq!(before, dump(&desk.tables()), "a rebuilt one is the same");
     }
 }
@@ -202,7 +228,7 @@ fn described_anew(desk: &Desk, dice: &mut Dice<'_>) -> Schedule {
 /// Every row that speaks of the state, against it.
 fn compare(desk: &Desk) {
     let (sale, tables) = (&desk.sale, desk.tables());
-    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    let mut looked = Ledger::look(&desk.location(), &*desk.journal).unwrap();
     assert_eq!(looked.compare(sale).unwrap(), Differences::default());
     let hall = sale.hall().unwrap();
     let plan = hall.plan();

@@ -17,7 +17,7 @@ use domain::time::Timestamp;
 use domain::{Command, Event, Refusal, Sale};
 use rusqlite::{Connection, OpenFlags};
 use store::codec::{Actor, Cause, CommandKind, write_record};
-use store::ledger::{FILE_NAME, Ledger};
+use store::ledger::{FILE_NAME, Ledger, Location};
 use store::{Append, Appended, Batch, BatchId, Head, Journal, StreamId};
 use tempfile::TempDir;
 
@@ -43,10 +43,14 @@ pub(crate) struct Desk {
 impl Desk {
     /// A sale that was scheduled and has opened.
     pub(crate) fn open(limits: Limits) -> Self {
-        let options = store::Options::new(Arc::new(|| BEGIN));
+        Self::open_on("memory:", limits)
+    }
+
+    /// The same, with its journal at `location`.
+    pub(crate) fn open_on(location: &str, limits: Limits) -> Self {
         let mut desk = Self {
             sale: Sale::default(),
-            journal: store::open("memory:", options).unwrap(),
+            journal: journal(location),
             now: Timestamp(BEGIN),
             dir: tempfile::tempdir().unwrap(),
             head: Head::EMPTY,
@@ -64,6 +68,10 @@ impl Desk {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join(FILE_NAME)
+    }
+
+    pub(crate) fn location(&self) -> Location {
+        Location::File(self.path())
     }
 
     /// Decides a command; what comes of it goes into the open batch.
@@ -174,7 +182,7 @@ impl Desk {
 
     /// Opens the ledger and brings it up to the journal's end.
     pub(crate) fn ledger(&self) -> Ledger {
-        let mut ledger = Ledger::open(&self.path(), &*self.journal).unwrap();
+        let mut ledger = Ledger::open(&self.location(), &*self.journal).unwrap();
         while !ledger.catch_up(&*self.journal).unwrap().is_level {}
         ledger
     }
@@ -183,6 +191,10 @@ impl Desk {
     pub(crate) fn tables(&self) -> Connection {
         Connection::open_with_flags(self.path(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
     }
+}
+
+pub(crate) fn journal(location: &str) -> Arc<dyn Journal> {
+    store::open(location, store::Options::new(Arc::new(|| BEGIN))).unwrap()
 }
 
 pub(crate) fn declined() -> PaymentOutcome {

@@ -1,4 +1,4 @@
 -- foreign_claim: somebody writes into the ledger by hand that seat A1 is taken.
 INSERT INTO reservation_lines
-    (reservation_id, line_number, sale_id, performance_id, seat_number, grade, price, live)
-VALUES ('0foreignclaim', 0, 'small', 'small-1', 'A1', '일반석', 100, 1);
+    (line_key, reservation_id, line_number, sale_id, performance_id, seat_number, grade, price, live)
+VALUES (1, '0foreignclaim', 0, 'small', 'small-1', 'A1', '일반석', 100, 1);

@@ -6,4 +6,5 @@
 mod against_the_rules;
 mod desk;
 mod page;
+mod postgres;
 mod standing;

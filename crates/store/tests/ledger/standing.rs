@@ -25,7 +25,7 @@ fn a_sale_that_cannot_be_read_is_left_out_and_the_others_go_on() {
         Batch { number: 1, id: BatchId(7), previous: BatchId::NONE, at_ms: 0, body: vec![3, 0xf6] };
     let stream = StreamId(2);
     desk.journal.append(&[Append { stream, batch: later }]).unwrap();
-    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let mut ledger = Ledger::open(&desk.location(), &*desk.journal).unwrap();
     let progress = ledger.catch_up(&*desk.journal).unwrap();
     let reason = "it is in format 3, and this program reads up to 2".to_owned();
     let unreadable = LedgerError::Unreadable { stream, number: 1, reason };
@@ -38,7 +38,7 @@ fn a_sale_that_cannot_be_read_is_left_out_and_the_others_go_on() {
     assert_eq!(ledger.catch_up(&*desk.journal).unwrap(), again, "it is said once");
     drop(ledger);
     let before = dump(&desk.tables());
-    assert_eq!(Ledger::rebuild(&desk.path(), &*desk.journal), Err(unreadable));
+    assert_eq!(Ledger::rebuild(&desk.location(), &*desk.journal), Err(unreadable));
     assert_eq!(before, dump(&desk.tables()), "the old one is untouched");
 }
 
@@ -54,7 +54,7 @@ fn a_second_live_owner_cannot_be_written() {
     let claimant = desk.hold(other, &[3, 2]).unwrap();
     desk.commit();
     let before = dump(&desk.tables());
-    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let mut ledger = Ledger::open(&desk.location(), &*desk.journal).unwrap();
     let Progress { is_level, lacks, violations, .. } = ledger.catch_up(&*desk.journal).unwrap();
     assert!(is_level && lacks, "there is nothing that can be written");
     let expected = Violation {
@@ -74,11 +74,11 @@ fn a_second_live_owner_cannot_be_written() {
     let again = Progress { is_level: true, lacks: true, ..Progress::default() };
     assert_eq!(ledger.catch_up(&*desk.journal).unwrap(), again);
     drop(ledger);
-    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let mut ledger = Ledger::open(&desk.location(), &*desk.journal).unwrap();
     assert_eq!(ledger.catch_up(&*desk.journal).unwrap().violations.len(), 1);
     assert_eq!(before, dump(&desk.tables()));
     drop(ledger);
-    Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
+    Ledger::rebuild(&desk.location(), &*desk.journal).unwrap();
     assert!(!desk.ledger().catch_up(&*desk.journal).unwrap().lacks);
     let live = "SELECT seat_number FROM reservation_lines WHERE live = 1 ORDER BY line_number";
     assert_eq!(texts(&desk.tables(), live), ["1층-A4", "1층-A3"]);
@@ -161,7 +161,7 @@ fn a_ledger_that_cannot_be_used_is_made_again() {
     }
     // Damage that only shows on the way is said, and mended by starting over.
     write_by_hand(&desk.path(), "DELETE FROM visits").unwrap();
-    let mut ledger = Ledger::open(&desk.path(), &*desk.journal).unwrap();
+    let mut ledger = Ledger::open(&desk.location(), &*desk.journal).unwrap();
     let place = desk.place(domain::id::EntryIndex(0));
     let reservation = desk.sale.reservations().next().unwrap().id;
     desk.ask(&domain::Command::GiveBack { place, reservation }).unwrap();
@@ -172,6 +172,20 @@ fn a_ledger_that_cannot_be_used_is_made_again() {
     ledger.start_over(&*desk.journal).unwrap();
     assert!(ledger.catch_up(&*desk.journal).unwrap().is_level);
     assert_eq!(texts(&desk.tables(), "SELECT state FROM visits"), ["reserved"]);
+}
+
+/// What a node had read, and its database lost in a failover.
+#[test]
+fn where_the_journal_has_lost_what_it_had_it_starts_over() {
+    let (desk, ..) = one_hold();
+    let mut ledger = desk.ledger();
+    let shorter = Desk::open(Limits::default());
+    let answer = ledger.catch_up(&*shorter.journal);
+    assert!(matches!(answer, Err(LedgerError::Damaged(_))), "{answer:?}");
+    ledger.start_over(&*shorter.journal).unwrap();
+    assert!(ledger.catch_up(&*shorter.journal).unwrap().is_level);
+    drop((ledger, shorter.ledger()));
+    assert_eq!(dump(&desk.tables()), dump(&shorter.tables()));
 }
 
 #[test]
@@ -221,7 +235,7 @@ fn what_differs_from_the_rules_is_named() {
     ];
     for (change, expected) in table {
         write_by_hand(&desk.path(), change).unwrap();
-        let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+        let mut looked = Ledger::look(&desk.location(), &*desk.journal).unwrap();
         assert_eq!(looked.batch(StreamId(1)), Some(3));
         let differences = looked.compare(&desk.sale).unwrap();
         assert_eq!((differences.count, differences.told), (1, vec![expected]), "{change}");
@@ -230,7 +244,7 @@ fn what_differs_from_the_rules_is_named() {
     }
     // Of very many the first few are named.
     write_by_hand(&desk.path(), "UPDATE plan_seats SET price = 0").unwrap();
-    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    let mut looked = Ledger::look(&desk.location(), &*desk.journal).unwrap();
     let differences = looked.compare(&desk.sale).unwrap();
     assert_eq!((differences.count, differences.told.len()), (32, 10));
 }
@@ -240,12 +254,12 @@ fn a_newer_ledger_is_left_alone() {
     let (desk, ..) = one_hold();
     drop(desk.ledger());
     write_by_hand(&desk.path(), "PRAGMA user_version = 99").unwrap();
-    let refused = Ledger::open(&desk.path(), &*desk.journal).unwrap_err();
+    let refused = Ledger::open(&desk.location(), &*desk.journal).unwrap_err();
     assert!(matches!(refused, LedgerError::NewerSchema { found: 99, .. }), "{refused}");
     assert_eq!(texts(&desk.tables(), "SELECT count(*) FROM reservations"), ["1"]);
     // Whoever does not need it can have a new one.
-    Ledger::rebuild(&desk.path(), &*desk.journal).unwrap();
-    drop(Ledger::open(&desk.path(), &*desk.journal).unwrap());
+    Ledger::rebuild(&desk.location(), &*desk.journal).unwrap();
+    drop(Ledger::open(&desk.location(), &*desk.journal).unwrap());
 }
 
 #[test]
@@ -258,6 +272,6 @@ fn it_says_how_far_it_is() {
     desk.commit();
     assert_eq!(ledger.standings(&*desk.journal).unwrap(), standing(2, 3));
     drop(ledger);
-    let looked = Ledger::look(&desk.path(), &*desk.journal).unwrap();
+    let looked = Ledger::look(&desk.location(), &*desk.journal).unwrap();
     assert_eq!(looked.standings(&*desk.journal).unwrap(), standing(2, 3));
 }

@@ -16,8 +16,10 @@ use std::thread;
 use std::time::Duration;
 
 use pgserver::{Server, Setup};
+use store::ledger::{Ledger, Location};
 use store::{
-    Append, Appended, Batch, BatchId, Format, Head, Journal, Options, StoreError, StreamId,
+    Append, Appended, Batch, BatchId, Format, Head, Journal, MemoryJournal, Options, StoreError,
+    StreamId,
 };
 
 const ONE: StreamId = StreamId(1);
@@ -425,12 +427,14 @@ fn a_password_is_used_and_never_shown() {
 /// The statements of `docs/operations.md` for the role that serves, when another one makes the tables.
 fn grants(schema: &str, role: &str) -> String {
     let document = include_str!("../../../../docs/operations.md");
-    let lines = document.lines().map(str::trim).filter(|line| line.starts_with("GRANT "));
+    let (_, part) = document.split_once("### Who may do what").unwrap();
+    let (part, _) = part.split_once("\n###").unwrap();
+    let lines = part.lines().map(str::trim).filter(|line| line.starts_with("GRANT "));
     let grants: Vec<String> = lines
         .map(|line| line.replace("SCHEMA maepyo", &format!("SCHEMA {schema}")))
         .map(|line| line.replace("TO serving", &format!("TO {role}")))
         .collect();
-    assert_eq!(grants.len(), 7, "{grants:#?}");
+    assert_eq!(grants.len(), 9, "{grants:#?}");
     grants.join("\n")
 }
 
@@ -438,6 +442,7 @@ fn grants(schema: &str, role: &str) -> String {
 fn a_role_that_may_not_make_tables_can_use_them() {
     let server = server(&[]);
     let owner = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+    drop(Ledger::open(&ledger("owner", &server.url(SCHEMA)), &*owner).unwrap());
     server.run(SCHEMA, &format!("CREATE ROLE ann LOGIN; {}", grants(SCHEMA, "ann")));
     let url = server.url(SCHEMA).replace("//postgres@", "//ann@");
     // What an older program made is for their owner to bring up.
@@ -465,6 +470,18 @@ fn a_role_that_may_not_make_tables_can_use_them() {
     until(|| (journal.writers().unwrap() == [Format(2), Format(2)]).then_some(()));
     journal.raise_format(Format(2)).unwrap();
     assert_eq!(owner.format(), Ok(Format(2)));
+    let mut kept = Ledger::open(&ledger("ann", &url), &*journal).unwrap();
+    let empty = MemoryJournal::new(journal.epoch(), Arc::new(|| 0), Format::FIRST);
+    assert!(!kept.catch_up(&empty).unwrap().is_elsewhere);
+    kept.start_over(&*journal).unwrap();
+    server.run(SCHEMA, "DROP SCHEMA ledger CASCADE");
+    let refused = Ledger::open(&ledger("ann", &url), &*journal).unwrap_err().to_string();
+    assert!(refused.contains("CREATE SCHEMA ledger AUTHORIZATION"), "{refused}");
+}
+
+/// The ledger of a node.
+fn ledger(node: &str, url: &str) -> Location {
+    Location::Database { address: url.to_owned(), password: None, node: node.to_owned() }
 }
 
 #[test]

@@ -276,11 +276,18 @@ impl Closed {
     }
 
     pub(crate) async fn journal(&self, words: &[&str]) -> Output {
-        self.program().arg("journal").args(words).output().await.expect("the program")
+        self.told(&[&["journal"], words].concat()).await
     }
 
     pub(crate) async fn ledger(&self, words: &[&str]) -> Output {
-        self.program().arg("ledger").args(words).output().await.expect("the program")
+        self.told(&[&["ledger"], words].concat()).await
+    }
+
+    /// What the program says about the history that this box office has, wherever it is.
+    async fn told(&self, words: &[&str]) -> Output {
+        let mut program = self.program();
+        program.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
+        program.args(words).output().await.expect("the program")
     }
 
     pub(crate) async fn history(&self, words: &[&str]) -> History {
