@@ -1,12 +1,13 @@
-//! What the ledger costs: a sale of 50,000 reservations of two seats, each paid for, is told to it, and
-//! the processor's time is said for each part. `cargo run --release -p store --example ledger_cost`
+//! What the ledger costs: a sale of 50,000 reservations of two seats, each paid for, is told to one in a file
+//! and to one in PostgreSQL, and the processor's time is said for each part: ours, and for the latter also
+//! that of the server. `cargo run --release -p store --example ledger_cost`
 //!
-//! It measures the ledger alone: the journal is in memory, and nobody else wants the core.
+//! It measures the ledger alone: nobody else wants the core, and the server does not sync.
 
 #![expect(clippy::unwrap_used, reason = "it ends where it stands")]
 #![expect(clippy::print_stdout, reason = "that is what it is for")]
 
-use std::path::PathBuf;
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use domain::plan::{Grade, Performance, Plan, Row, Seat, Section};
 use domain::sale::Outcome;
 use domain::time::Timestamp;
 use domain::{Command, Sale};
+use pgserver::{Server, Setup};
 use store::codec::{Actor, Cause, CommandKind, write_record};
 use store::ledger::{FILE_NAME, Ledger, Location};
 use store::{Append, Batch, BatchId, Head, Journal, StreamId};
@@ -29,6 +31,13 @@ const HOLDS: u32 = 50_000;
 const BATCH: usize = 64;
 /// 2026-05-01T10:00:00Z.
 const BEGIN: u64 = 1_777_629_600_000;
+
+const SIZE: &str = "
+-- size
+SELECT sum(pg_total_relation_size(oid))
+FROM pg_class
+WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'
+";
 
 /// A sale whose commands are appended to a journal in memory.
 struct Office {
@@ -102,27 +111,41 @@ fn scatter(number: u64) -> u64 {
 }
 
 fn main() {
+    let dir = tempfile::tempdir().unwrap();
+    println!("in a file");
+    let file = |name: &str| Location::File(dir.path().join(name));
+    sell("memory:", &[file(FILE_NAME), file("rebuilt")], &|| Duration::ZERO);
+
+    println!("in PostgreSQL, and of the server");
+    let settings = vec!["fsync=off".to_owned()];
+    let server = Server::start(Setup { settings, ..Setup::default() }).unwrap();
+    let url = server.make_schema("office");
+    let kept = Location::Database { address: url.clone(), password: None, node: "one".to_owned() };
+    sell(&url, &[kept.clone(), kept], &|| spent_by(&server));
+    let size = server.run("ledger", SIZE).parse::<u64>().unwrap() / u64::from(HOLDS);
+    println!("on its disk: {size} bytes for each reservation, with its part of the plan");
+}
+
+/// Sells everything to a journal, tells it to a ledger part by part, and to another one at once.
+fn sell(journal: &str, [kept, rebuilt]: &[Location; 2], server: &dyn Fn() -> Duration) {
     let options = store::Options::new(Arc::new(|| BEGIN));
     let mut office = Office {
         sale: Sale::default(),
-        journal: store::open("memory:", options).unwrap(),
+        journal: store::open(journal, options).unwrap(),
         now: Timestamp(BEGIN),
         head: Head::EMPTY,
         body: Vec::new(),
         commands: 0,
     };
-    let dir = tempfile::tempdir().unwrap();
     office.ask(&Command::Schedule(Box::new(schedule())));
     office.ask(&Command::Tick);
     office.commit();
-    let mut ledger =
-        Ledger::open(&Location::File(dir.path().join(FILE_NAME)), &*office.journal).unwrap();
+    let mut ledger = Ledger::open(kept, &*office.journal).unwrap();
     let mut told = |what: &str, office: &mut Office| {
         office.commit();
-        let begun = spent();
+        let begun = (spent(), server());
         while !ledger.catch_up(&*office.journal).unwrap().is_level {}
-        let each = (spent() - begun) / HOLDS;
-        println!("{what}: {each:?} each");
+        say(what, begun, server);
     };
     told("the plan, for two seats", &mut office);
     let places: Vec<Place> = (0..HOLDS).map(|number| office.join(number)).collect();
@@ -136,19 +159,37 @@ fn main() {
     payments.iter().for_each(|payment| office.settle(*payment));
     told("paid", &mut office);
     drop(ledger);
-    rebuilt(dir.path().join("rebuilt"), &*office.journal);
+    let begun = (spent(), server());
+    Ledger::rebuild(rebuilt, &*office.journal).unwrap();
+    say("rebuilt", begun, server);
 }
 
-fn rebuilt(path: PathBuf, journal: &dyn Journal) {
-    let begun = spent();
-    Ledger::rebuild(&Location::File(path), journal).unwrap();
-    println!("rebuilt: {:?} for each reservation", (spent() - begun) / HOLDS);
+fn say(what: &str, begun: (Duration, Duration), server: &dyn Fn() -> Duration) {
+    let ours = spent().saturating_sub(begun.0) / HOLDS;
+    let theirs = server().saturating_sub(begun.1) / HOLDS;
+    println!("{what}: {ours:?} each, {theirs:?} of the server");
 }
 
-/// The processor's time that this thread has had.
+/// The processor's time that this process has had.
 fn spent() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+    of_process("self")
+}
+
+/// The processor's time that all processes of a server have had.
+fn spent_by(server: &Server) -> Duration {
+    let noted = fs::read_to_string(server.directory().join("data/postmaster.pid")).unwrap();
+    let main = noted.lines().next().unwrap();
+    let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+    children.split_whitespace().chain([main]).map(of_process).sum()
+}
+
+/// With what its children had that have ended; nothing of one that has ended itself.
+fn of_process(process: &str) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return Duration::ZERO };
+    // utime, stime, cutime, cstime, in hundredths of a second.
+    let ticks = fields.split(' ').skip(11).take(4).map(|ticks| ticks.parse::<u64>().unwrap());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 /// One evening in a hall of a hundred sections with rows of a hundred seats.
