@@ -10,6 +10,7 @@ CREATE ROLE maepyo LOGIN PASSWORD :'password';
 CREATE DATABASE maepyo;
 \connect maepyo
 CREATE SCHEMA maepyo AUTHORIZATION maepyo;
+CREATE SCHEMA ledger AUTHORIZATION maepyo;
 ALTER SYSTEM SET synchronous_standby_names = 'standby';
 SQL
 echo 'host replication following all scram-sha-256' >>"$PGDATA/pg_hba.conf"
