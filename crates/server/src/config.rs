@@ -27,11 +27,12 @@ use crate::backup::{self, BackupOptions};
 use crate::format::{self, FormatCommand};
 use crate::http::JoinLimit;
 use crate::ids::parse_short;
+use crate::ledger::{self, LedgerCommand};
 use crate::ready::ReadyOptions;
 use crate::sale::SaleCommand;
 use crate::stampede::StampedeOptions;
 use crate::token::QUEUE_TTL_MAX_S;
-use crate::{journal, ledger, log, otlp, ready, sale, serve, stampede};
+use crate::{journal, log, otlp, ready, sale, serve, stampede};
 
 /// The keys that sign tokens, instead of the file `token.key`.
 const TOKEN_KEYS: &str = "MAEPYO_TOKEN_KEYS";
@@ -63,12 +64,7 @@ pub fn run() -> ExitCode {
         }
         Command::Backup(options) => backup::back_up(&options).map(|()| ExitCode::SUCCESS),
         Command::Sale { command } => sale::run(&command),
-        Command::Ledger { command: LedgerCommand::Rebuild(options) } => {
-            ledger::rebuild(&options).map(|()| ExitCode::SUCCESS)
-        }
-        Command::Ledger { command: LedgerCommand::Status(options) } => {
-            ledger::status(&options).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Ledger { command } => ledger::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Ready(options) => ready::run(&options),
         Command::Stampede(options) => stampede::run(&options),
     };
@@ -151,14 +147,6 @@ enum JournalCommand {
         #[command(subcommand)]
         command: FormatCommand,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum LedgerCommand {
-    /// Builds it anew from the journal: in a file while the box office is closed, in PostgreSQL at any time.
-    Rebuild(LedgerOptions),
-    /// Says how far it is, also while the box office runs; in PostgreSQL also which node keeps it.
-    Status(LedgerOptions),
 }
 
 /// How the box office is run.
@@ -312,13 +300,6 @@ pub(crate) struct ShowOptions {
 /// Which history is checked.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
-    #[command(flatten)]
-    pub(crate) data: StorePlace,
-}
-
-/// Which ledger.
-#[derive(Debug, Args)]
-pub(crate) struct LedgerOptions {
     #[command(flatten)]
     pub(crate) data: StorePlace,
 }

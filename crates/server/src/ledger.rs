@@ -6,12 +6,36 @@ use std::fs;
 use std::process;
 use std::sync::Arc;
 
+use clap::{Args, Subcommand};
 use engine::{Engine, LedgerThread};
 use store::Journal;
 use store::ledger::{FILE_NAME, Keeper, Ledger, Location};
 
-use crate::config::{LedgerOptions, ServeOptions, Stop, StorePlace, say_out};
+use crate::config::{ServeOptions, Stop, StorePlace, say_out};
 use crate::journal;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Builds it anew from the journal: in a file while the box office is closed, in PostgreSQL at any time.
+    Rebuild(LedgerOptions),
+    /// Says how far it is, also while the box office runs; in PostgreSQL also which node keeps it.
+    Status(LedgerOptions),
+}
+
+/// Which ledger.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerOptions {
+    #[command(flatten)]
+    data: StorePlace,
+}
+
+/// Does what is asked.
+pub(crate) fn run(command: &LedgerCommand) -> Result<(), Stop> {
+    match command {
+        LedgerCommand::Rebuild(options) => rebuild(options),
+        LedgerCommand::Status(options) => status(options),
+    }
+}
 
 /// Keeps the ledger beside a box office, unless that is not wanted.
 pub(crate) fn keep(
@@ -49,7 +73,7 @@ fn node() -> String {
 
 /// Builds the ledger anew. A directory must not be in use: whoever keeps the old one would go on
 /// writing into a file that is no longer there.
-pub(crate) fn rebuild(options: &LedgerOptions) -> Result<(), Stop> {
+fn rebuild(options: &LedgerOptions) -> Result<(), Stop> {
     let location = location(&options.data)?;
     // Also to be told that there is no journal, instead of making one.
     let mut journal = journal::open(&options.data, false)?;
@@ -63,7 +87,7 @@ pub(crate) fn rebuild(options: &LedgerOptions) -> Result<(), Stop> {
 }
 
 /// Says of each sale how many of its batches are in the ledger, and who keeps it if it could be several.
-pub(crate) fn status(options: &LedgerOptions) -> Result<(), Stop> {
+fn status(options: &LedgerOptions) -> Result<(), Stop> {
     let journal = journal::open(&options.data, false)?;
     let location = location(&options.data)?;
     let mut ledger = Ledger::look(&location, &*journal).map_err(Stop::failed)?;
