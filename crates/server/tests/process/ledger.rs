@@ -23,7 +23,7 @@ fn holds(closed: &Closed, text: &str) -> bool {
 }
 
 /// Waits until everything is in the ledger.
-async fn level(office: &BoxOffice) {
+pub(crate) async fn level(office: &BoxOffice) {
     until("the ledger to follow", async || {
         let status = office.ledger(&["status"]).await;
         let said = said(&status);

@@ -33,11 +33,12 @@ pub(crate) fn on(url: &str) -> Options {
     Options { environment, ..Options::default() }
 }
 
-pub(crate) async fn verify(closed: &Closed, url: &str) {
+pub(crate) async fn verify(closed: &Closed, url: &str) -> String {
     let output = closed.program().args(["journal", "verify", "--store", url]).output().await;
     let output = output.expect("the program");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("sound"), "{said}");
+    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
