@@ -83,13 +83,15 @@ pub(crate) fn cpu_s(process: &str) -> f64 {
 
 /// Processor time so far of a process and all its children, those that have ended too, in seconds.
 pub(crate) fn family_cpu_s(process: u32) -> f64 {
-    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
-    let children = read(format!("/proc/{process}/task/{process}/children"));
-    let own =
-        times(&read(format!("/proc/{process}/stat"))).map_or(f64::NAN, |[own, ended]| own + ended);
-    own / TICKS_PER_SECOND + children.split_whitespace().map(cpu_s).sum::<f64>()
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let (Ok(children), Some([own, ended])) = (children, times(&stat)) else { return f64::NAN };
+    // One that has ended since is among the ended ones the next time.
+    let living = children.split_whitespace().map(cpu_s).filter(|seconds| seconds.is_finite());
+    (own + ended) / TICKS_PER_SECOND + living.sum::<f64>()
 }
 
+/// User and system time of a process alone.
 fn ticks(stat: &str) -> Option<f64> {
     times(stat).map(|[own, _]| own)
 }

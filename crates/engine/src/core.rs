@@ -527,12 +527,11 @@ impl<R> Core<R> {
             self.stands_written(at);
             self.witnessed_at = self.witnessed_at.max(look.began);
         }
-        if self.is_unreadable && self.is_silent(look.began) {
-            let since = *self.owed_since.get_or_insert(look.began);
-            if look.began.since(since) >= SILENCE_MIN {
-                self.stands_written(look.began);
-                self.owed_since = None;
-            }
+        if !self.is_unreadable || !self.is_silent(look.began) {
+            self.owed_since = None;
+        } else if look.began.since(*self.owed_since.get_or_insert(look.began)) >= SILENCE_MIN {
+            self.stands_written(look.began);
+            self.owed_since = None;
         }
         if !look.is_asked {
             return;

@@ -58,10 +58,8 @@ fn show(options: &FormatOptions) -> Result<(), Stop> {
 
 /// Raises the store to the newest format that this program knows, once no node at work knows less.
 fn raise(options: &RaiseOptions) -> Result<(), Stop> {
-    // Only to be told that there is no journal, instead of making one.
-    drop(journal::open(&options.data, false)?);
-    let (location, store_options) = (options.data.location()?, options.data.store_options()?);
-    let journal = store::open(&location, store_options).map_err(Stop::failed)?;
+    // Nothing is made or brought up before it is known that it may be raised.
+    let journal = journal::open(&options.data, false)?;
     let before = journal.format().map_err(Stop::failed)?;
     if before == FORMAT_MAX {
         say_out(&format!("the store: format {before}, the newest that this program knows"));
@@ -76,6 +74,8 @@ fn raise(options: &RaiseOptions) -> Result<(), Stop> {
             nodes(&older)
         )));
     }
+    let (location, store_options) = (options.data.location()?, options.data.store_options()?);
+    let journal = store::open(&location, store_options).map_err(Stop::failed)?;
     journal.raise_format(FORMAT_MAX).map_err(Stop::failed)?;
     say_out(&format!("the store: format {FORMAT_MAX}, and {before} before"));
     Ok(())

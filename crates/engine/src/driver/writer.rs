@@ -57,7 +57,7 @@ pub(super) fn write(
         if now >= steer_at {
             if let Ok(store_now) = journal.now_ms() {
                 shared.clock.steer(Timestamp(store_now));
-                // Only of a store that answers, so that what is to be appended waits for one question.
+                // Only of a store that has just answered: what is to be appended waits for both.
                 if let Ok(found) = journal.format()
                     && found != format
                 {
