@@ -1,8 +1,8 @@
 //! `cargo xtask defects`: shows that the simulator can fail.
 //!
 //! Each deliberate defect of `crates/sim/defects.toml` is put into a copy of the tree, the simulator
-//! is built there and must find it, by its seeds and under a name that fits. The tree itself is
-//! never touched. What a seed finds depends on the workload, not on luck: the same tree gives the
+//! is built there and must find it, by its seeds and under a name that fits. One that is too rare for them is
+//! found by the run that is kept of it, and the table says so. The tree itself is never touched. What a seed finds depends on the workload, not on luck: the same tree gives the
 //! same table.
 
 mod copy;

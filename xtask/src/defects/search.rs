@@ -57,7 +57,6 @@ impl Search<'_> {
         built?;
         let (said, search) = timed(|| self.simulate(&["--seeds", &self.seeds(), "--first"]));
         let first = failing(&said?)?;
-        let found = first.as_ref().is_some_and(|first| fits(&first.check));
         let kept = match &defect.kept {
             None => None,
             Some(kept) => {
@@ -65,12 +64,17 @@ impl Search<'_> {
                 failing(&self.simulate(&words)?)?.filter(|failing| fits(&failing.check))
             }
         };
+        let found = match &first {
+            Some(first) => fits(&first.check),
+            None => kept.is_some(),
+        };
         let keep = match (&first, &kept) {
             (Some(first), None) if found => Some(self.smallest(first.seed)?),
             (Some(_) | None, _) => None,
         };
         let (seed, check) = match &first {
             Some(Failing { seed, check }) => (seed.to_string(), check.as_str()),
+            None if found => ("-".to_owned(), "kept run"),
             None => ("-".to_owned(), "not found"),
         };
         let line = format!(

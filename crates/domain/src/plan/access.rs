@@ -128,6 +128,8 @@ mod tests {
         let seats = |numbers: &[u32]| numbers.iter().copied().map(SeatIndex).collect::<Vec<_>>();
         assert_eq!(hall.access(SeatIndex(0)), Some(Access::Companion(SeatIndex(1))));
         assert_eq!(hall.access(SeatIndex(1)), Some(Access::Wheelchair));
+        let all: Vec<u32> = hall.accessible().iter().map(|(seat, _)| seat.0).collect();
+        assert_eq!(all, [0, 1]);
         // The same number in another performance is a seat like all others.
         assert_eq!((hall.access(SeatIndex(2)), hall.access(SeatIndex(4))), (None, None));
         for (wish, alone) in
