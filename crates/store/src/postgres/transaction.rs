@@ -212,12 +212,23 @@ impl Transaction {
             None => {
                 let text = text(name);
                 let connection = Arc::clone(&self.connection);
-                let prepared = self.wait(connection.prepare(name, &text));
-                if prepared.is_err() && !self.is_silent {
+                let sent = std::mem::take(&mut self.sent);
+                let (answered, prepared) = self.wait(async move {
+                    // First, for while an answer of several parts waits to be taken the client reads no other.
+                    let mut answered = Vec::with_capacity(sent.len());
+                    for sent in sent {
+                        answered.push(sent.await);
+                    }
+                    Ok((answered, connection.prepare(name, &text).await))
+                })?;
+                for answer in answered {
+                    self.sent.push(Box::pin(std::future::ready(answer)));
+                }
+                if prepared.is_err() {
                     // It may be for something that was sent before.
                     self.answers()?;
                 }
-                prepared
+                prepared.map_err(Broken::Told)
             }
         }
     }
