@@ -2,11 +2,14 @@
 //!
 //! It has its own file, or connection, reads the journal through the readers' connection, and gives way
 //! ([`Courtesy`]), so that nobody who serves buyers waits for its work; a ledger that falls behind or
-//! fails is a warning, no trouble. Only a seat with two live owners is: then that sale is halted.
+//! fails is a warning, no trouble, and one that cannot be opened yet is opened later. Only a seat with two live
+//! owners is: then that sale is halted.
 //!
 //! Of several nodes whose ledger is in PostgreSQL one keeps it. The others look how far it is, whether it is
 //! still kept, and whether a seat has two live owners.
 
+use std::convert::Infallible;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
@@ -14,8 +17,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use domain::time::{Millis, Timestamp};
-use store::Journal;
-use store::ledger::{Ledger, LedgerError, Location, PIECE_BYTES};
+use store::ledger::{Ledger, LedgerError, Location, PIECE_BYTES, Progress};
+use store::{Journal, StoreError};
 
 use crate::courtesy::Courtesy;
 use crate::driver::{Engine, StartError, spawn, step_back};
@@ -28,6 +31,8 @@ const SMALL_PIECE_BYTES: usize = 32 << 10;
 const START_OVERS_MAX: u32 = 3;
 /// How long stopping goes on writing what is missing; the next start writes the rest.
 const STOP_WAIT: Millis = 5_000;
+/// How long stopping waits in all. A piece that takes longer is undone with the process, and written by the next.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The running thread.
 #[derive(Debug)]
@@ -35,14 +40,15 @@ pub struct LedgerThread {
     /// When it last had everything, in milliseconds of node time.
     level_at: Arc<AtomicU64>,
     stop: Sender<()>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<(JoinHandle<()>, Receiver<Infallible>)>>,
 }
 
 impl LedgerThread {
-    /// Opens the ledger at `location` and keeps it from now on.
+    /// Opens the ledger at `location` and keeps it from now on. One that is not available is opened as soon
+    /// as it is.
     ///
     /// # Errors
-    /// A ledger that cannot be opened, or a machine without threads.
+    /// A ledger that cannot be opened until somebody has changed something, or a machine without threads.
     ///
     /// # Panics
     /// When the thread panics, which ends the process.
@@ -55,25 +61,32 @@ impl LedgerThread {
         let level_at = Arc::new(AtomicU64::new(now.0));
         let (stop, stopping) = mpsc::channel();
         let (tell, opened) = mpsc::channel();
+        let (lives, ended) = mpsc::channel();
         let (engine, level) = (Arc::clone(engine), Arc::clone(&level_at));
         let keep = move || {
+            let _until_it_ends = lives;
             // On a core that buyers need whole it falls behind, and catches up when they let it. What it
             // starts to speak with a database has this priority too.
             step_back();
-            let ledger = match Ledger::open(&location, &*journal) {
-                Ok(ledger) => ledger,
+            let (ledger, is_silent) = match Ledger::open(&location, &*journal) {
+                Ok(ledger) => (Some(ledger), false),
+                Err(error) if may_pass(&error) => {
+                    tracing::warn!(%error, "the ledger falls behind, and is opened when it can be");
+                    (None, true)
+                }
                 Err(error) => return drop(tell.send(Err(error))),
             };
             let keeping = Keeping {
                 engine,
                 journal,
+                location,
                 ledger,
                 level_at: level,
                 asked_at: now,
                 is_elsewhere: false,
                 is_answered: true,
                 start_overs: 0,
-                is_silent: false,
+                is_silent,
                 piece_bytes: PIECE_BYTES,
             };
             if tell.send(Ok(())).is_ok() {
@@ -82,7 +95,7 @@ impl LedgerThread {
         };
         let thread = spawn("maepyo-ledger", keep)?;
         opened.recv().expect("the thread says how it went")?;
-        Ok(Self { level_at, stop, thread: Mutex::new(Some(thread)) })
+        Ok(Self { level_at, stop, thread: Mutex::new(Some((thread, ended))) })
     }
 
     /// How long ago at `now` it was last known to have everything that was durable.
@@ -100,8 +113,12 @@ impl LedgerThread {
         // A thread that has ended by itself hears nothing.
         let _ended = self.stop.send(());
         let thread = self.thread.lock().expect("no thread has panicked").take();
-        if let Some(thread) = thread {
-            thread.join().expect("no thread has panicked");
+        let Some((thread, ended)) = thread else { return };
+        match ended.recv_timeout(STOP_MAX) {
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("a piece of the ledger is not waited for, and written again later");
+            }
+            Err(RecvTimeoutError::Disconnected) => thread.join().expect("no thread has panicked"),
         }
     }
 }
@@ -110,7 +127,9 @@ impl LedgerThread {
 struct Keeping {
     engine: Arc<Engine>,
     journal: Arc<dyn Journal>,
-    ledger: Ledger,
+    location: Location,
+    /// None until it could be opened.
+    ledger: Option<Ledger>,
     level_at: Arc<AtomicU64>,
     /// When it was asked for what another node has not written yet, or just now.
     asked_at: Timestamp,
@@ -154,7 +173,8 @@ impl Keeping {
                 while self.piece() == Piece::More && self.engine.now() < until {}
                 if !self.is_silent
                     && !self.is_elsewhere
-                    && let Err(error) = self.ledger.give_up()
+                    && let Some(ledger) = &mut self.ledger
+                    && let Err(error) = ledger.give_up()
                 {
                     tracing::debug!(%error, "another node keeps the ledger some seconds later");
                 }
@@ -165,7 +185,7 @@ impl Keeping {
 
     fn piece(&mut self) -> Piece {
         let now = self.engine.now();
-        let progress = match self.ledger.catch_up_by(self.piece_bytes, &*self.journal) {
+        let progress = match self.write() {
             Ok(progress) => progress,
             Err(error) => return self.failed(&error),
         };
@@ -198,27 +218,45 @@ impl Keeping {
             self.asked_at = now;
         }
         self.is_answered = progress.is_level;
+        if progress.is_level {
+            self.start_overs = 0;
+        }
         if progress.is_level && !progress.lacks {
             self.level_at.store(self.asked_at.0, Ordering::Relaxed);
         }
         if progress.is_level || progress.is_elsewhere { Piece::Pause } else { Piece::More }
     }
 
+    /// Writes a piece, and opens the ledger first where that was not possible before.
+    fn write(&mut self) -> Result<Progress, LedgerError> {
+        let ledger = match self.ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::open(&self.location, &*self.journal)?,
+        };
+        self.ledger.insert(ledger).catch_up_by(self.piece_bytes, &*self.journal)
+    }
+
     fn failed(&mut self, error: &LedgerError) -> Piece {
-        if !self.is_silent {
+        let is_new = !mem::replace(&mut self.is_silent, true);
+        if is_new {
             tracing::warn!(%error, "the ledger falls behind");
-            self.is_silent = true;
         }
         match error {
             LedgerError::Unavailable(_) | LedgerError::Journal(_) => Piece::Pause,
             LedgerError::Damaged(_) if self.start_overs < START_OVERS_MAX => {
-                self.start_overs += 1;
-                if let Err(error) = self.ledger.start_over(&*self.journal) {
-                    tracing::warn!(%error, "the ledger cannot be built anew");
+                // One that could not even be opened was just tried to be made anew.
+                let Some(ledger) = &mut self.ledger else { return Piece::Pause };
+                match ledger.start_over(&*self.journal) {
+                    Ok(()) => self.start_overs += 1,
+                    Err(error) if is_new => {
+                        tracing::warn!(%error, "the ledger cannot be built anew");
+                    }
+                    Err(_) => {}
                 }
                 Piece::Pause
             }
             LedgerError::Damaged(_)
+            | LedgerError::Refused(_)
             | LedgerError::Absent(_)
             | LedgerError::NewerSchema { .. }
             | LedgerError::Unreadable { .. }
@@ -227,5 +265,20 @@ impl Keeping {
                 Piece::End
             }
         }
+    }
+}
+
+/// Whether what stands in the way of opening the ledger may be gone a moment later.
+fn may_pass(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Unavailable(_)
+        | LedgerError::Damaged(_)
+        | LedgerError::Journal(StoreError::Unavailable(_)) => true,
+        LedgerError::Journal(_)
+        | LedgerError::Absent(_)
+        | LedgerError::Refused(_)
+        | LedgerError::NewerSchema { .. }
+        | LedgerError::Unreadable { .. }
+        | LedgerError::Violated(_) => false,
     }
 }

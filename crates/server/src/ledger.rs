@@ -12,6 +12,7 @@ use store::Journal;
 use store::ledger::{FILE_NAME, Keeper, Ledger, Location};
 
 use crate::config::{ServeOptions, Stop, StorePlace, say_out};
+use crate::ids::Ids;
 use crate::journal;
 
 #[derive(Debug, Subcommand)]
@@ -64,11 +65,12 @@ pub(crate) fn location(data: &StorePlace) -> Result<Location, Stop> {
     })
 }
 
-/// What this process is called among those that could keep the ledger: its machine and its number there.
+/// What this process is called among those that could keep the ledger: its machine and its number there, and,
+/// as in two containers both may be the same, a number that no other has.
 fn node() -> String {
     let machine = fs::read_to_string("/proc/sys/kernel/hostname");
     let machine = machine.map_or_else(|_| "node".to_owned(), |name| name.trim().to_owned());
-    format!("{machine}:{}", process::id())
+    format!("{machine}:{}:{:016x}", process::id(), Ids.node())
 }
 
 /// Builds the ledger anew. A directory must not be in use: whoever keeps the old one would go on

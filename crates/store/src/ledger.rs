@@ -16,6 +16,7 @@
 mod compare;
 mod database;
 mod error;
+mod file;
 mod keys;
 mod location;
 mod names;
@@ -34,9 +35,10 @@ use crate::{Batch, BatchId, Head, Journal, StoreError, StreamId};
 pub use compare::Differences;
 use database::{Database, Found};
 pub use error::{LedgerError, Violation};
+use file::{remove, unusable};
 pub use location::Location;
 use projector::Projector;
-use tables::{Tables, row};
+use tables::{Tables, row, without_nul};
 
 /// What the file is called, in the data directory.
 pub const FILE_NAME: &str = "ledger.sqlite";
@@ -51,8 +53,10 @@ const CATALOGUE: StreamId = StreamId(0);
 pub struct Ledger {
     home: Home,
     streams: BTreeMap<StreamId, Position>,
-    /// Streams that claimed a seat twice or cannot be read: nothing more of them is written.
-    left_out: BTreeSet<StreamId>,
+    /// Streams that claimed a seat twice: nothing more of them is written.
+    violated: BTreeSet<StreamId>,
+    /// In which streams which batch cannot be read: nothing is written from there on.
+    unreadable: BTreeMap<StreamId, u64>,
     /// Where another node keeps it: how far the journal was, until it is as far.
     awaited: Option<Vec<(StreamId, Head)>>,
 }
@@ -73,6 +77,14 @@ impl Home {
         match self {
             Self::File { connection, .. } => read(&mut Tables::file(connection)),
             Self::Database(database) => database.looked(read),
+        }
+    }
+
+    /// A text as it stands in the tables.
+    fn text(&self, text: String) -> String {
+        match self {
+            Self::File { .. } => text,
+            Self::Database(_) => without_nul(text),
         }
     }
 
@@ -172,7 +184,7 @@ impl Ledger {
     /// one, or one of another history than `journal`'s.
     ///
     /// # Errors
-    /// [`LedgerError::NewerSchema`], [`LedgerError::Unavailable`].
+    /// [`LedgerError::NewerSchema`], [`LedgerError::Refused`]; [`LedgerError::Unavailable`], which may pass.
     pub fn open(location: &Location, journal: &dyn Journal) -> Result<Self, LedgerError> {
         match location {
             Location::File(path) => Self::open_file(path, journal),
@@ -184,7 +196,8 @@ impl Ledger {
     }
 
     fn of(home: Home, streams: BTreeMap<StreamId, Position>) -> Self {
-        Self { home, streams, left_out: BTreeSet::new(), awaited: None }
+        let (violated, unreadable) = (BTreeSet::new(), BTreeMap::new());
+        Self { home, streams, violated, unreadable, awaited: None }
     }
 
     fn open_file(path: &Path, journal: &dyn Journal) -> Result<Self, LedgerError> {
@@ -243,7 +256,7 @@ impl Ledger {
             Home::Database(database) => {
                 database.start_over()?;
                 self.streams.clear();
-                self.left_out.clear();
+                self.violated.clear();
             }
         }
         Ok(())
@@ -331,8 +344,10 @@ impl Ledger {
     /// one transaction. Where another node keeps it, this only looks how far it is.
     ///
     /// # Errors
-    /// What was written before stays. [`LedgerError::Violated`] and [`LedgerError::Unreadable`] are not
-    /// among them: they are in [`Progress`], and nothing more of that stream is written.
+    /// What was written before stays, and where one stream cannot be written the others are. So an error is
+    /// only said at the end, or, where there is something else to be told, by the next call, which meets it
+    /// again. [`LedgerError::Violated`] and [`LedgerError::Unreadable`] are not among them: they are in
+    /// [`Progress`], and nothing more of that stream is written.
     pub fn catch_up(&mut self, journal: &dyn Journal) -> Result<Progress, LedgerError> {
         self.catch_up_by(PIECE_BYTES, journal)
     }
@@ -357,51 +372,80 @@ impl Ledger {
             }
             self.begin_behind(&found, journal)?;
         }
+        let mut failed = None;
         for (stream, head) in heads {
             let known = self.streams.get(&stream).map_or(Head::EMPTY, |position| position.head);
             if stream == CATALOGUE || known == head {
                 continue;
             }
-            if self.left_out.contains(&stream) {
+            if self.is_left_out(stream, known) {
                 progress.lacks = true;
                 continue;
             }
-            let batches = read_behind(journal, stream, known, piece_bytes)?;
-            let mut position = self.streams.get(&stream).cloned().unwrap_or_default();
-            match self.home.write(stream, &mut position, &batches) {
-                Ok(true) => {}
-                Ok(false) => {
-                    (progress.is_level, progress.is_elsewhere) = (false, true);
-                    continue;
-                }
-                Err(LedgerError::Violated(violation)) => {
-                    self.left_out.insert(stream);
-                    progress.violations.push(*violation);
-                    progress.lacks = true;
-                    continue;
-                }
-                Err(error @ LedgerError::Unreadable { .. }) => {
-                    self.left_out.insert(stream);
-                    progress.unreadable.push(error);
-                    progress.lacks = true;
-                    continue;
-                }
-                Err(error) => return Err(error),
+            let piece = read_behind(journal, stream, known, piece_bytes)
+                .and_then(|batches| self.piece(stream, head, &batches, &mut progress));
+            if let Err(error) = piece {
+                progress.is_level = false;
+                failed.get_or_insert(error);
             }
-            progress.batches += batches.len() as u64;
-            progress.is_level &= position.head.number >= head.number;
-            self.streams.insert(stream, position);
         }
-        Ok(progress)
+        match failed {
+            Some(error) if progress.violations.is_empty() && progress.unreadable.is_empty() => {
+                Err(error)
+            }
+            Some(_) | None => Ok(progress),
+        }
+    }
+
+    /// Writes a piece of one stream, which the journal has up to `head`.
+    fn piece(
+        &mut self,
+        stream: StreamId,
+        head: Head,
+        batches: &[Batch],
+        progress: &mut Progress,
+    ) -> Result<(), LedgerError> {
+        let mut position = self.streams.get(&stream).cloned().unwrap_or_default();
+        match self.home.write(stream, &mut position, batches) {
+            Ok(true) => {
+                progress.batches += batches.len() as u64;
+                progress.is_level &= position.head.number >= head.number;
+                self.streams.insert(stream, position);
+            }
+            Ok(false) => (progress.is_level, progress.is_elsewhere) = (false, true),
+            Err(LedgerError::Violated(violation)) => {
+                self.violated.insert(stream);
+                progress.violations.push(*violation);
+                progress.lacks = true;
+            }
+            Err(error @ LedgerError::Unreadable { number, .. }) => {
+                if self.unreadable.insert(stream, number) != Some(number) {
+                    progress.unreadable.push(error);
+                }
+                progress.lacks = true;
+                let readable = batches.partition_point(|batch| batch.number < number);
+                if readable > 0 {
+                    let last = batches[readable - 1].head();
+                    return self.piece(stream, last, &batches[..readable], progress);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Whether nothing can follow what is known of a stream.
+    fn is_left_out(&self, stream: StreamId, known: Head) -> bool {
+        self.violated.contains(&stream) || self.unreadable.get(&stream) == Some(&(known.number + 1))
     }
 
     /// Takes note of who keeps it, and of what whoever does has found.
     fn learn(&mut self, found: &Found, progress: &mut Progress) {
         progress.is_elsewhere = !found.is_kept_here;
-        let is_new = |violation: &&Violation| !self.left_out.contains(&violation.stream);
+        let is_new = |violation: &&Violation| !self.violated.contains(&violation.stream);
         progress.violations = found.violations.iter().filter(is_new).cloned().collect();
-        self.left_out = found.violations.iter().map(|violation| violation.stream).collect();
-        progress.lacks = !self.left_out.is_empty();
+        self.violated = found.violations.iter().map(|violation| violation.stream).collect();
+        progress.lacks = !self.violated.is_empty();
     }
 
     /// Whether another node has written what the journal had when it was first looked.
@@ -409,7 +453,7 @@ impl Ledger {
         let awaited = self.awaited.take().unwrap_or(heads);
         let is_written = |(stream, head): &(StreamId, Head)| {
             *stream == CATALOGUE
-                || self.left_out.contains(stream)
+                || self.violated.contains(stream)
                 || found.heads.get(stream).is_some_and(|found| found.number >= head.number)
         };
         let is_as_far = awaited.iter().all(is_written);
@@ -550,26 +594,4 @@ fn read_behind(
         return Err(LedgerError::Damaged(format!("nothing can follow batch {known}: {why}")));
     }
     Ok(read?)
-}
-
-/// Removes a database with what SQLite has beside it; the database first, for one that has lost its
-/// WAL must not be taken for whole.
-fn remove(path: &Path) -> Result<(), LedgerError> {
-    for end in ["", "-wal", "-shm"] {
-        let mut file = path.as_os_str().to_owned();
-        file.push(end);
-        let removed = fs::remove_file(&file);
-        if let Err(error) = removed.or_else(absent_is_fine) {
-            return Err(unusable(Path::new(&file), &error));
-        }
-    }
-    Ok(())
-}
-
-fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-fn unusable(path: &Path, error: &std::io::Error) -> LedgerError {
-    LedgerError::Unavailable(format!("{}: {error}", path.display()))
 }

@@ -10,6 +10,7 @@ use crate::postgres::{on, server};
 use crate::support::{BoxOffice, Closed, Connection, Options, reservation_id, small_sale, until};
 
 const FOREIGN_CLAIM: &str = include_str!("../../../store/tests/ledger/foreign_claim.sql");
+const OWN_VIEW: &str = include_str!("../../../store/tests/ledger/own_view.sql");
 
 fn said(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
@@ -187,6 +188,30 @@ async fn in_postgres_one_of_two_nodes_keeps_it_and_the_other_goes_on_when_that_i
     for closed in [&one, &two] {
         assert!(!closed.data().join("ledger.sqlite").exists(), "nothing of it is in a file");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_postgres_it_is_opened_when_that_is_possible() {
+    let server = server();
+    let url = server.make_schema("office");
+    let office = BoxOffice::open(on(&url)).await;
+    office.schedule("small", &small_sale("small-1", "E", 15, &json!({}))).await;
+    level(&office).await;
+    let closed = office.stop().await;
+    // A newer program, and somebody's own view of the older tables.
+    server.run("public", OWN_VIEW);
+    let office = closed.open().await;
+    buy(&office, "A1").await;
+    let mut operators = Connection::to(office.operators);
+    until("the lag to show", async || (lag_s(&mut operators).await >= 2).then_some(())).await;
+    assert_eq!(operators.get("/readyz", None).await.status, 200);
+    server.run("public", "DROP VIEW report");
+    level(&office).await;
+    until("the ledger to be level", async || (lag_s(&mut operators).await <= 1).then_some(()))
+        .await;
+    let log = office.stop().await.log();
+    let waits = log.lines().filter(|line| line.contains("WARN") && line.contains("the ledger"));
+    assert_eq!(waits.count(), 1, "it is said once: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,6 +115,7 @@ impl Ledger {
         })?;
         let mut rows = rows.into_iter().peekable();
         for (number, (what, says)) in (0..).zip(expected) {
+            let what = self.home.text(what);
             // What has no place in the sale, or a second row of the same number.
             while let Some((_, (what, says))) = rows.next_if(|(found, _)| *found < number) {
                 differences.add(&what, &says, "nothing");

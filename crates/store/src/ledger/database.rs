@@ -4,12 +4,14 @@
 //! **Nothing is written twice.** The transaction that writes a piece first moves its stream's position from
 //! the very batch that the piece follows. Of two nodes that write the same, the second waits for the first,
 //! finds that the position has moved, and undoes everything. So who keeps the ledger is a question of work
-//! saved alone: [`KEPT_FOR_MS`] in the row of `keeper`, by the database's clock, put off with each piece.
+//! saved alone: [`KEPT_FOR_MS`] in the row of `keeper`, by the database's clock, put off before each piece in a
+//! transaction of its own: a piece may take minutes, and nobody who looks waits for it.
 //!
 //! **Nothing is written that the journal could lose.** The same statement asks whether the piece's last batch
 //! is in this database's journal. Its commit waits for no disk and no standby (`synchronous_commit` is off), and
 //! is not told to anybody: where a server loses the journal's last batches, it loses what was written from
-//! them too, for that came later, and the positions with it.
+//! them too, for that came later, and the positions with it. A database that has not what the journal has is
+//! not its server any more: it is left, for the next one in the address.
 //!
 //! **All learn of a violation.** Whoever finds it notes it in `violations`, and every node looks there.
 //!
@@ -34,8 +36,8 @@ use crate::{Batch, Epoch, Head, StreamId};
 const KEPT_FOR_MS: i64 = 10_000;
 /// With so much of it left, it says so again.
 const PUT_OFF_AT_MS: i64 = 7_000;
-/// How long an answer may take where whole tables are read.
-const LOOK_MAX: Duration = Duration::from_mins(5);
+/// How long an answer may take where many rows are read or written; the server gives up a minute sooner.
+const LONG_MAX: Duration = Duration::from_mins(5);
 
 const BEGIN: &str = "
 -- begin_ledger
@@ -47,6 +49,21 @@ SELECT
     set_config('enable_seqscan', 'off', true)
 ";
 
+/// Ends the transaction in which the keeping was put off, for others ask for that row, and begins that of a
+/// piece. One event may move all rows of a sale.
+const BEGIN_PIECE: &str = "
+-- begin_piece
+COMMIT;
+
+BEGIN;
+
+SELECT
+    set_config('search_path', 'ledger, ' || current_setting('search_path'), true),
+    set_config('synchronous_commit', 'off', true),
+    set_config('enable_seqscan', 'off', true),
+    set_config('statement_timeout', '4min', true)
+";
+
 /// Whatever is read from now on is of one moment, for an hour at most.
 const BEGIN_LOOK: &str = "
 -- begin_look
@@ -55,7 +72,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT
     set_config('search_path', 'ledger, ' || current_setting('search_path'), true),
     set_config('idle_in_transaction_session_timeout', '1h', true),
-    set_config('statement_timeout', '5min', true)
+    set_config('statement_timeout', '4min', true)
 ";
 
 const FIND_LEDGER: &str = "
@@ -105,6 +122,14 @@ INSERT INTO violations (stream, sale_id, performance_id, seat_number, owner_id, 
 SELECT ?1::bigint, ?2, ?3, ?4, ?5, ?6
 WHERE ?7::bigint = coalesce((SELECT batch_number FROM positions WHERE stream = ?1), 0)
 ON CONFLICT (stream) DO NOTHING
+";
+
+/// Where one stream is.
+const READ_HEAD: &str = "
+-- read_ledger_head
+SELECT batch_number, batch_id
+FROM positions
+WHERE stream = ?1
 ";
 
 const READ_HEADS: &str = "
@@ -207,7 +232,7 @@ impl Database {
         epoch: Epoch,
     ) -> Result<Self, LedgerError> {
         let mut opened = Self::reach(address, password, "", epoch, Access::Read)?;
-        opened.look = Some(opened.begin(BEGIN_LOOK, LOOK_MAX)?);
+        opened.look = Some(opened.begin(BEGIN_LOOK, LONG_MAX)?);
         opened.looked(|tables| {
             if tables.find(FIND_LEDGER, row![], |row| row.number(1))? != Some(1) {
                 return Err(LedgerError::Absent("in this database".to_owned()));
@@ -252,7 +277,16 @@ impl Database {
         &self,
         work: impl FnOnce(&mut Tables<'_>) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        let mut transaction = self.begin(BEGIN, QUESTION_MAX)?;
+        self.within_for(QUESTION_MAX, work)
+    }
+
+    /// The same. An answer may take so long.
+    fn within_for<T>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&mut Tables<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut transaction = self.begin(BEGIN, patience)?;
         let done = {
             let mut tables = Tables::database(&mut transaction);
             work(&mut tables).and_then(|done| tables.settle().map(|()| done))
@@ -299,8 +333,10 @@ impl Database {
             }
             other => other,
         };
-        if let Err(LedgerError::Violated(violation)) = &written {
-            self.note(violation, before.head)?;
+        match &written {
+            Ok(false) => self.leave_if_lost(stream, before.head)?,
+            Err(LedgerError::Violated(violation)) => self.note(violation, before.head)?,
+            Ok(true) | Err(_) => {}
         }
         written
     }
@@ -313,9 +349,9 @@ impl Database {
         waits: bool,
     ) -> Result<bool, LedgerError> {
         let Some(last) = batches.last() else { return Ok(true) };
-        self.within(|tables| {
-            // First, as whoever makes the tables takes that row first: else each could wait for the other.
+        self.within_for(LONG_MAX, |tables| {
             tables.run(TAKE_KEEPING, row![&self.node, KEPT_FOR_MS, PUT_OFF_AT_MS])?;
+            tables.script(BEGIN_PIECE);
             if !moves(tables, stream, position.head, last.head())? {
                 return Ok(false);
             }
@@ -323,6 +359,18 @@ impl Database {
             Projector::new(tables, stream, position).write(batches)?;
             Ok(true)
         })
+    }
+
+    /// Leaves a server whose position has not moved, and whose journal is not the one that is read: one that
+    /// lost its place, and goes on answering.
+    fn leave_if_lost(&self, stream: StreamId, known: Head) -> Result<(), LedgerError> {
+        let found = self.within(|tables| {
+            tables.find(READ_HEAD, row![stream.0], |row| Ok(head_of(row.number(0)?, &row.text(1)?)))
+        })?;
+        if found.unwrap_or(Head::EMPTY) == known {
+            self.transactions.leave();
+        }
+        Ok(())
     }
 
     /// Lets everybody know that a seat has two owners.
@@ -378,7 +426,9 @@ fn read_keeper(tables: &mut Tables<'_>) -> Result<(u32, Option<Keeper>), LedgerE
         Ok((row.count(0)?, keeper.map(|node| Keeper { node, left_ms: left_ms.cast_unsigned() })))
     };
     let found = tables.find(READ_KEEPER, row![], read)?;
-    let (found, keeper) = found.unwrap_or_default();
+    let Some((found, keeper)) = found else {
+        return Err(LedgerError::Damaged("the table keeper has no row".to_owned()));
+    };
     if found > schema::VERSION {
         return Err(LedgerError::NewerSchema { found, known: schema::VERSION });
     }

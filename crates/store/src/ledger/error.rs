@@ -46,6 +46,9 @@ pub enum LedgerError {
     /// It cannot be used at present.
     #[error("the ledger is not available: {0}")]
     Unavailable(String),
+    /// It cannot be used until somebody has changed something outside of it.
+    #[error("{0}")]
+    Refused(String),
     /// The tables are not what the journal says, or not readable: build them anew.
     #[error("the ledger is damaged: {0}; `maepyo ledger rebuild` makes a new one")]
     Damaged(String),

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{LedgerError, statements, unusable};
+use super::file::unusable;
+use super::{LedgerError, statements};
 
 /// The version of the tables below, kept in `user_version`. To be raised with every change of them.
 pub(super) const VERSION: u32 = 3;

@@ -31,13 +31,19 @@ pub(super) enum Value<'v> {
 }
 
 impl Value<'_> {
+    /// The value as it is sent to PostgreSQL.
     fn into_owned(self) -> Value<'static> {
         match self {
             Self::Nothing => Value::Nothing,
             Self::Number(number) => Value::Number(number),
-            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Text(text) => Value::Text(Cow::Owned(without_nul(text.into_owned()))),
         }
     }
+}
+
+/// A text as PostgreSQL takes it, which has no NUL in any.
+pub(super) fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
 }
 
 macro_rules! from_numbers {

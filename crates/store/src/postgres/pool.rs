@@ -187,6 +187,11 @@ impl Pool {
         Ok(connection)
     }
 
+    /// Asks the next server first from now on, on a new connection.
+    pub(super) fn leave_chosen(&self) {
+        self.leave(self.chosen.load(Ordering::Relaxed));
+    }
+
     /// Asks the next server first from now on, if it was this one.
     fn leave(&self, server: usize) {
         let next = (server + 1) % self.servers.len();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
@@ -60,6 +61,11 @@ impl Transactions {
         begun.run(statements.to_owned());
         Ok(begun)
     }
+
+    /// Closes the connections on which nothing is under way, and asks the next server first from now on.
+    pub(crate) fn leave(&self) {
+        self.0.pool.leave_chosen();
+    }
 }
 
 /// Why there is no answer.
@@ -75,6 +81,14 @@ impl Broken {
     pub(crate) fn is_race(&self) -> bool {
         match self {
             Self::Told(error) => failure::is_race(error),
+            Self::Late(_) => false,
+        }
+    }
+
+    /// Whether it is for somebody to allow it: trying again settles nothing.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        match self {
+            Self::Told(error) => error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE),
             Self::Late(_) => false,
         }
     }

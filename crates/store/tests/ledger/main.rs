@@ -8,3 +8,4 @@ mod desk;
 mod page;
 mod postgres;
 mod standing;
+mod trouble;

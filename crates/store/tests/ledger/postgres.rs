@@ -24,7 +24,7 @@ pub(crate) fn server() -> Server {
     Server::start(setup()).unwrap()
 }
 
-fn setup() -> Setup {
+pub(crate) fn setup() -> Setup {
     let cache: PathBuf = env!("CARGO_TARGET_TMPDIR").into();
     let settings = vec!["fsync=off".to_owned()];
     Setup { cache: Some(cache), settings, ..Setup::default() }

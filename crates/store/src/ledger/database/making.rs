@@ -5,7 +5,7 @@
 //! They are emptied where they can be, for then those who may read them still may.
 
 use super::{BEGIN, Database, FIND_LEDGER, KEPT_FOR_MS, read_epoch};
-use crate::ledger::tables::{Row, Tables, row};
+use crate::ledger::tables::{Row, Tables, row, told};
 use crate::ledger::{LedgerError, schema};
 use crate::postgres::QUESTION_MAX;
 
@@ -31,6 +31,23 @@ INSERT INTO ledger.keeper (version, until_ms)
 VALUES (0, 0)
 ";
 
+/// Whether its row is there.
+const COUNT_KEEPERS: &str = "
+-- count_keepers
+SELECT count(*)
+FROM ledger.keeper
+";
+
+/// Once, whoever else mends it.
+const MEND_KEEPER: &str = "
+-- mend_keeper
+LOCK TABLE ledger.keeper IN SHARE ROW EXCLUSIVE MODE;
+
+INSERT INTO ledger.keeper (version, until_ms)
+SELECT 0, 0
+WHERE NOT EXISTS (SELECT FROM ledger.keeper)
+";
+
 const CREATE_VIOLATIONS: &str = "
 -- create_violations
 CREATE TABLE violations (
@@ -43,21 +60,24 @@ CREATE TABLE violations (
 )
 ";
 
+/// In the order in which a look reads them and a piece writes them, so that neither waits for the other: all
+/// begin with one of the first three, and reports read the view before what it is made of.
 const DROP_TABLES: &str = "
 -- drop_ledger
+DROP TABLE IF EXISTS ledger.violations, ledger.history, ledger.positions;
+
 DROP VIEW IF EXISTS ledger.seats;
 
 DROP TABLE IF EXISTS
-    ledger.violations, ledger.positions, ledger.history, ledger.sales, ledger.sale_limits,
-    ledger.pools, ledger.performances, ledger.plan_seats, ledger.visits, ledger.reservations,
+    ledger.sales, ledger.sale_limits, ledger.pools, ledger.performances, ledger.plan_seats, ledger.visits, ledger.reservations,
     ledger.reservation_lines, ledger.payments, ledger.refunds, ledger.line_minutes
 ";
 
-/// In the order in which a look reads them, so that neither waits for the other.
+/// In the same order.
 const EMPTY_TABLES: &str = "
 -- empty_ledger
 TRUNCATE
-    ledger.violations, ledger.positions, ledger.history, ledger.sales, ledger.sale_limits,
+    ledger.violations, ledger.history, ledger.positions, ledger.sales, ledger.sale_limits,
     ledger.pools, ledger.performances, ledger.plan_seats, ledger.visits, ledger.reservations,
     ledger.reservation_lines, ledger.payments, ledger.refunds, ledger.line_minutes
 ";
@@ -134,7 +154,7 @@ impl Database {
         self.make_keeper()?;
         self.within(|tables| {
             match making {
-                Making::Anew => tables.run(LOCK_LEDGER, row![])?,
+                Making::Anew => drop(version(tables, LOCK_LEDGER)?),
                 Making::WhatIsMissing => {
                     if self.what_is_missing(tables, SEE_LEDGER)?.is_none() {
                         return Ok(());
@@ -170,26 +190,16 @@ impl Database {
         tables: &mut Tables<'_>,
         statement: &'static str,
     ) -> Result<Option<&'static str>, LedgerError> {
-        let read = |row: Row<'_>| Ok((row.count(0)?, row.maybe_text(1)?, row.maybe_text(2)?));
-        let Some((version, journal, ours)) = tables.find(statement, row![], read)? else {
-            return Err(LedgerError::Damaged("the table keeper has no row".to_owned()));
-        };
-        match (version, journal) {
-            (0, _) => Ok(Some("there is none")),
-            (found, _) if found > schema::VERSION => {
-                Err(LedgerError::NewerSchema { found, known: schema::VERSION })
-            }
-            (_, Some(other)) if Some(&other) != ours.as_ref() => {
-                Err(LedgerError::Unavailable(format!(
-                    "the schema ledger of this database is that of the journal in the schema {other}; \
-                     a database has one ledger"
-                )))
-            }
-            (schema::VERSION, _) => {
+        match version(tables, statement)? {
+            0 => Ok(Some("there is none")),
+            schema::VERSION => {
                 let is_ours = read_epoch(tables)? == Some(self.epoch.to_string());
                 Ok((!is_ours).then_some("it is of another history"))
             }
-            (_, _) => Ok(Some("it is of an older version")),
+            found if found > schema::VERSION => {
+                Err(LedgerError::NewerSchema { found, known: schema::VERSION })
+            }
+            _ => Ok(Some("it is of an older version")),
         }
     }
 
@@ -208,22 +218,47 @@ impl Database {
                 return Err(LedgerError::Unavailable(why));
             }
             if has_keeper {
-                transaction.roll_back();
-                return Ok(());
+                let count = |row: Row<'_>| row.number(0);
+                let has_row =
+                    Tables::database(&mut transaction).find(COUNT_KEEPERS, row![], count)?;
+                if has_row != Some(0) {
+                    transaction.roll_back();
+                    return Ok(());
+                }
+                transaction.run(MEND_KEEPER.to_owned());
+            } else {
+                if !has_schema {
+                    transaction.run(CREATE_SCHEMA.to_owned());
+                }
+                transaction.run(CREATE_KEEPER.to_owned());
             }
-            if !has_schema {
-                transaction.run(CREATE_SCHEMA.to_owned());
-            }
-            transaction.run(CREATE_KEEPER.to_owned());
             let Err(broken) = transaction.commit() else { return Ok(()) };
-            races += 1;
-            if !broken.is_race() || races > RACES_MAX {
+            if broken.is_forbidden() {
                 let why = broken.meaning();
-                return Err(LedgerError::Unavailable(format!(
+                return Err(LedgerError::Refused(format!(
                     "the schema ledger cannot be made: {why}; let the role that serves own one: \
                      CREATE SCHEMA ledger AUTHORIZATION …"
                 )));
             }
+            races += 1;
+            if !broken.is_race() || races > RACES_MAX {
+                return Err(told(broken));
+            }
         }
+    }
+}
+
+/// Of which version the tables are, unless they are those of another journal.
+fn version(tables: &mut Tables<'_>, statement: &'static str) -> Result<u32, LedgerError> {
+    let read = |row: Row<'_>| Ok((row.count(0)?, row.maybe_text(1)?, row.maybe_text(2)?));
+    let Some((version, journal, ours)) = tables.find(statement, row![], read)? else {
+        return Err(LedgerError::Damaged("the table keeper has no row".to_owned()));
+    };
+    match journal {
+        Some(other) if Some(&other) != ours.as_ref() => Err(LedgerError::Refused(format!(
+            "the schema ledger of this database is that of the journal in the schema {other}; a \
+             database has one ledger"
+        ))),
+        Some(_) | None => Ok(version),
     }
 }
