@@ -248,7 +248,8 @@ pub struct Core<R> {
     is_unreadable: bool,
     /// The look from which on somebody else should take out a silence, for this node cannot.
     owed_since: Option<Timestamp>,
-    /// When the last look began that asked for the others' heartbeats.
+    /// When the last look began, and the last that asked for the others' heartbeats.
+    looked_at: Timestamp,
     witnessed_at: Timestamp,
     paying: BTreeMap<PaymentIndex, PayingCaller<R>>,
     /// Payments that are decided and not durable yet.
@@ -304,6 +305,7 @@ impl<R> Core<R> {
             format: Format::FIRST,
             is_unreadable: false,
             owed_since: None,
+            looked_at: Timestamp::default(),
             witnessed_at: Timestamp::default(),
             paying: BTreeMap::new(),
             begun: 0,
@@ -419,7 +421,18 @@ impl<R> Core<R> {
             return self.is_shared() && self.is_silent(now);
         }
         let in_flight = self.in_flight.as_ref().and_then(|batch| batch.silent_since);
-        self.open.silent_since.or(in_flight).is_some() || self.store_failing || self.is_silent(now)
+        let is_open = self.open.silent_since.or(in_flight).is_some();
+        is_open || self.store_failing || self.is_silent(now) || self.may_be_scheduled(now)
+    }
+
+    /// After a silence: whether another node may have scheduled the sale before it, and has not been heard
+    /// of here.
+    fn may_be_scheduled(&self, now: Timestamp) -> bool {
+        let is_behind = self.catching_up || self.tip.number < self.seen_head;
+        !self.is_scheduled()
+            && self.is_shared()
+            && now.since(self.alive_at) >= SILENCE_MIN
+            && (is_behind || now.since(self.looked_at) >= WITNESS_MAX)
     }
 
     /// Whether a silence must be journalled before anything else is decided.
@@ -522,6 +535,7 @@ impl<R> Core<R> {
     /// [`Core::behind`].
     pub fn looked(&mut self, look: &Look, now: Timestamp, out: &mut Vec<Output<R>>) {
         self.behind(look.head);
+        self.looked_at = self.looked_at.max(look.began);
         if let Some(at) = look.heartbeat {
             // Nobody writes one who still owes a silence.
             self.stands_written(at);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Sender, SyncSender};
 use std::time::Duration;
 
 use domain::catalogue::{Catalogue, CatalogueEvent, Listing};
-use domain::command::Schedule;
+use domain::command::{SILENCE_MIN, Schedule};
 use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
@@ -23,6 +23,7 @@ use super::follower::Looked;
 use super::inbox::Input;
 use super::replies::{Replies, ReplyTo};
 use super::writer::{Job, Snapshot};
+use crate::clock::uptime_ms;
 use crate::core::{Core, Look, Output};
 use crate::directory::Directory;
 use crate::handle::SaleHandle;
@@ -522,12 +523,21 @@ impl Sales {
             self.requests = 0;
         }
         if self.beat_at <= now {
-            let owes = self.running.values().any(|sale| sale.core.owes_silence(now));
+            let owes = self.running.values().any(|sale| sale.core.owes_silence(now))
+                || self.may_lack_sales(now);
             self.beat_at = now.plus(if owes { RETRY_AFTER } else { HEARTBEAT_EVERY });
             if !owes {
                 let _ended = self.writes.send(Job::Beat { at: now });
             }
         }
+    }
+
+    /// After a silence: whether another node may have put on a sale before it that is not known here. A
+    /// heartbeat would hide the silence from that one.
+    fn may_lack_sales(&self, now: Timestamp) -> bool {
+        let following = self.shared.following.as_ref();
+        now.since(self.alive_at) >= SILENCE_MIN
+            && following.is_some_and(|following| !following.looks.is_recent(uptime_ms()))
     }
 
     /// Does what a core wants done.

@@ -10,6 +10,7 @@ use domain::refusal::Refusal;
 use domain::reservation::{EndReason, ReservationState};
 use domain::sale::Status;
 use engine::{Answer, Call, CallResult, Config, Failure};
+use store::Head;
 use store::codec::read_records;
 
 #[test]
@@ -154,6 +155,24 @@ fn a_silence_counts_for_a_sale_that_was_not_known_here_when_it_ended() {
     let events: Vec<Event> =
         read_records(&batch.body).unwrap().into_iter().flat_map(|record| record.events).collect();
     assert!(matches!(events[0], Event::Resumed { gap: 16_000, .. }), "{events:?}");
+}
+
+/// A heartbeat would hide the silence from a sale that another node put on just before it.
+#[test]
+fn after_a_silence_nothing_is_said_before_it_is_known_what_others_did() {
+    let theirs = Desk::open(1);
+    let config = || Config { node: 2, follow_every: Some(50), ..Config::default() };
+    let mut ours = Desk::before_any_sale(config());
+    assert!(!ours.owes_silence());
+    ours.now += 16_000;
+    assert!(ours.owes_silence(), "there may be a sale");
+    ours.glanced(theirs.head());
+    assert!(ours.owes_silence(), "there is one");
+
+    let mut ours = Desk::before_any_sale(config());
+    ours.now += 16_000;
+    ours.glanced(Head::EMPTY);
+    assert!(!ours.owes_silence(), "there is none");
 }
 
 #[test]

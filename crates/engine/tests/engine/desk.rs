@@ -270,6 +270,15 @@ impl Desk {
         self
     }
 
+    /// A look that nobody has asked for: the journal stands there.
+    pub(crate) fn glanced(&mut self, head: Head) {
+        let began = Timestamp(self.now);
+        let mut out = Vec::new();
+        let look = Look { head, began, heartbeat: None, is_asked: false };
+        self.core.looked(&look, Timestamp(self.now), &mut out);
+        self.keep(out);
+    }
+
     /// The last batch that is known here.
     pub(crate) fn head(&self) -> Head {
         self.history.last().map_or(Head::EMPTY, Batch::head)
