@@ -114,14 +114,15 @@ fn two_that_write_at_once_write_nothing_twice() {
     drop(desk.ledger());
     let whole = sorted(dump(&desk.tables()));
     drop(Ledger::open(&kept_by("zero", &url), &*desk.journal).unwrap());
-    let is_over = AtomicBool::new(false);
+    let (opened, is_over) = (Barrier::new(3), AtomicBool::new(false));
     let (mut wrote, mut overtaken) = (0, 0);
     thread::scope(|scope| {
         let keep = |node: &'static str| {
-            let (url, is_over) = (&url, &is_over);
+            let (url, opened, is_over) = (&url, &opened, &is_over);
             move || {
                 let journal = journal(url);
                 let mut ledger = Ledger::open(&kept_by(node, url), &*journal).unwrap();
+                opened.wait();
                 let (mut wrote, mut overtaken) = (0, 0);
                 for _ in 0..TRIES_MAX {
                     match ledger.catch_up_by(1 << 10, &*journal) {
@@ -139,6 +140,7 @@ fn two_that_write_at_once_write_nothing_twice() {
             }
         };
         let nodes = [scope.spawn(keep("one")), scope.spawn(keep("two"))];
+        opened.wait();
         let mut round = 0;
         while !is_over.load(Ordering::Relaxed) {
             round += 1;
