@@ -26,7 +26,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
     // The product of these pairs is what is asked about, and its floor what it is measured by.
     let mut pairs = Pairs::default();
     for number in 0..plan.rounds {
-        let store = Some(server.make_schema(&format!("round_{number}")));
+        let store = Some(server.make_database(&format!("round_{number}")));
         let on_postgres = hold(&Plan { store, ..plan.clone() }, expected)?;
         let on_sqlite = hold(&embedded, expected)?;
         tell(&format!(

@@ -73,8 +73,8 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
         let mut all: Vec<Vec<Together>> = NODES.iter().map(|_| Vec::new()).collect();
         for number in 0..plan.rounds {
             for (nodes, rounds) in NODES.into_iter().zip(&mut all) {
-                let schema = format!("round_{number}_{sales}_{nodes}");
-                let round = together(plan, &server, &schema, (nodes, sales))?;
+                let database = format!("round_{number}_{sales}_{nodes}");
+                let round = together(plan, &server, &database, (nodes, sales))?;
                 let rate = PerSecond(round.rate());
                 tell(&format!("  {sales} sales, {nodes} nodes, {}: {rate}", number + 1));
                 rounds.push(round);
@@ -104,10 +104,10 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
 fn together(
     plan: &Plan,
     server: &Server,
-    schema: &str,
+    database: &str,
     (nodes, sales): (u32, u32),
 ) -> Result<Together, Fault> {
-    let plan = Plan { store: Some(server.make_schema(schema)), ..plan.clone() };
+    let plan = Plan { store: Some(server.make_database(database)), ..plan.clone() };
     let (first, calls) = scenes::hold_among(&plan, RATE_EXPECTED, (nodes, sales))?;
     let mut offices = vec![first];
     for _ in 1..nodes {

@@ -20,6 +20,9 @@ const CONNECTIONS: usize = 256;
 /// Making ready ends by itself when all is done; this ends it when nothing moves.
 const READY_MAX: std::time::Duration = std::time::Duration::from_secs(3_600);
 
+/// What signs tokens where several nodes are measured.
+const TOKEN_KEYS: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
 /// A box office that is open.
 #[derive(Debug)]
 pub(crate) struct Office {
@@ -47,7 +50,8 @@ impl Office {
         command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.arg("--data").arg(&data);
         if let Some(store) = &plan.store {
-            command.args(["--store", store]);
+            // Other nodes are to know its tokens.
+            command.args(["--store", store]).env("MAEPYO_TOKEN_KEYS", TOKEN_KEYS);
         }
         let (process, line) = Process::start(command, &dir.path().join("log"))?;
         let Some((public, Some(operators))) = addresses(&line) else {

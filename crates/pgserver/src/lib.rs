@@ -265,6 +265,16 @@ impl Server {
         self.url(schema)
     }
 
+    /// Makes a database beside the usual one, and says its address.
+    ///
+    /// # Panics
+    /// When PostgreSQL does not.
+    #[must_use]
+    pub fn make_database(&self, name: &str) -> String {
+        self.run("public", &format!("CREATE DATABASE {name}"));
+        format!("postgres://{DATABASE_USER}@{}/{name}", self.host())
+    }
+
     /// Runs statements, and says what they gave: a row a line, `|` between the columns.
     ///
     /// # Panics
