@@ -81,6 +81,13 @@ fn an_open_batch_stays_in_the_format_it_was_begun_in() {
     assert_eq!(read_records(&next.batch.body).unwrap().len(), 1);
 }
 
+/// A batch of a later format, behind the last one.
+fn later(desk: &Desk) -> Batch {
+    let head = desk.head();
+    let (number, previous) = (head.number + 1, head.id);
+    Batch { number, id: BatchId(7), previous, at_ms: desk.now, body: vec![3] }
+}
+
 #[test]
 fn whoever_waits_for_what_cannot_be_read_is_told_and_nothing_goes_on() {
     let mut desk = Desk::open_shared(5);
@@ -95,14 +102,7 @@ fn whoever_waits_for_what_cannot_be_read_is_told_and_nothing_goes_on() {
     desk.offer(4, join(4));
     let _lost = desk.advance().append();
     let head = desk.head();
-    let later = Batch {
-        number: head.number + 1,
-        id: BatchId(7),
-        previous: head.id,
-        at_ms: desk.now,
-        body: vec![3],
-    };
-    let error = desk.conflict_unreadably(later);
+    let error = desk.conflict_unreadably(later(&desk));
     assert_eq!(
         error.to_string(),
         format!(
@@ -130,14 +130,7 @@ fn whoever_waits_for_what_cannot_be_read_is_told_and_nothing_goes_on() {
 fn a_silence_of_what_cannot_be_read_is_left_to_others_for_a_while() {
     let mut desk = Desk::open_shared(5);
     let head = desk.head();
-    let later = Batch {
-        number: head.number + 1,
-        id: BatchId(7),
-        previous: head.id,
-        at_ms: desk.now,
-        body: vec![3],
-    };
-    desk.conflict_unreadably(later);
+    desk.conflict_unreadably(later(&desk));
     desk.pass(60_000);
     assert!(!desk.owes_silence(), "there was none");
     desk.now += 30_000;

@@ -69,8 +69,8 @@ DROP TABLE IF EXISTS ledger.violations, ledger.history, ledger.positions;
 DROP VIEW IF EXISTS ledger.seats;
 
 DROP TABLE IF EXISTS
-    ledger.sales, ledger.sale_limits, ledger.pools, ledger.performances, ledger.plan_seats, ledger.visits, ledger.reservations,
-    ledger.reservation_lines, ledger.payments, ledger.refunds, ledger.line_minutes
+    ledger.sales, ledger.sale_limits, ledger.pools, ledger.performances, ledger.plan_seats,
+    ledger.visits, ledger.reservations, ledger.reservation_lines, ledger.payments, ledger.refunds, ledger.line_minutes
 ";
 
 /// In the same order.
