@@ -11,9 +11,10 @@
 //! one fills meanwhile. What was decided is answered when its batch is durable: never before, and
 //! a refusal not before the batch it was decided after. On a conflict the working copy is dropped,
 //! rebuilt from the last publication and the newer batches, and the same commands are decided
-//! again. Where other nodes write too, what wrote nothing waits for a look at the journal
-//! ([`Output::Look`], [`Core::looked`]), and so does a silence before it is journalled. One idea: what
-//! may leave when; hence one file.
+//! again; and from then on, as long as others are about, nothing is decided but with a lock on the
+//! journal ([`Output::Lock`], [`Core::locked`]), so that it need not be decided again. Where other nodes
+//! write too, what wrote nothing waits for a look at the journal ([`Output::Look`], [`Core::looked`]),
+//! and so does a silence before it is journalled. One idea: what may leave when; hence one file.
 
 mod calls;
 mod presence;
@@ -65,6 +66,8 @@ const UNSURE_MAX: usize = 4_096;
 const WITNESS_MAX: Millis = 2_000;
 /// How long whoever wrote last has to write what is due by time alone, before others do.
 const OTHERS_SETTLE_AFTER: Millis = 200;
+/// So many locks in a row that find nothing new, others are no longer thought to be about.
+const OTHERS_FOR: u32 = 16;
 /// How often waiting requests are looked through for those that have waited too long.
 const PATIENCE_EVERY: Millis = 250;
 
@@ -88,6 +91,12 @@ pub enum Output<R> {
     Call(PendingCall),
     /// Read the batches after this one and hand them to [`Core::caught_up`].
     CatchUp {
+        /// The last batch that is known here.
+        after: Head,
+    },
+    /// Keep others from appending, read the batches after this one, and hand them to [`Core::locked`]. The
+    /// lock is let go after the next [`Core::advance`], with what that wants appended.
+    Lock {
         /// The last batch that is known here.
         after: Head,
     },
@@ -117,6 +126,16 @@ pub struct Look {
     pub heartbeat: Option<Timestamp>,
     /// Whether it began after the last [`Output::Look`].
     pub is_asked: bool,
+}
+
+/// How it stands with the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    None,
+    /// It was asked for, then.
+    Asked(Timestamp),
+    /// It was asked for then, and is held until the end of the next advance.
+    Held(Timestamp),
 }
 
 /// A request with its caller.
@@ -235,6 +254,11 @@ pub struct Core<R> {
     open: Open<R>,
     in_flight: Option<InFlight<R>>,
     catching_up: bool,
+    /// For how many more locks others are thought to be about: while they are, nothing is decided without.
+    others_for: u32,
+    lock: Lock,
+    /// When it may be asked for again, after a failure.
+    lock_at: Timestamp,
     /// The store failed to append and has not succeeded since.
     store_failing: bool,
     /// When the store was last known to be written, by anybody.
@@ -298,6 +322,9 @@ impl<R> Core<R> {
             open: Open::default(),
             in_flight: None,
             catching_up: false,
+            others_for: 0,
+            lock: Lock::None,
+            lock_at: Timestamp::default(),
             store_failing: false,
             alive_at: alive_at.max(last_at),
             silent_since: None,
@@ -521,8 +548,15 @@ impl<R> Core<R> {
             }
         }
         self.sale = self.base.clone();
+        self.others_for = OTHERS_FOR;
+        self.catch_up(self.base_head, out);
+    }
+
+    /// Goes on from this batch, after which the working copy is the state, once what followed is read.
+    fn catch_up(&mut self, after: Head, out: &mut Vec<Output<R>>) {
+        self.tip = after;
         self.catching_up = true;
-        out.push(Output::CatchUp { after: self.base_head });
+        out.push(Output::CatchUp { after });
     }
 
     /// Somebody wrote up to there. It is caught up with by the next [`Core::advance`] that has no
@@ -583,7 +617,7 @@ impl<R> Core<R> {
         }
     }
 
-    /// The batches after the last publication, up to the journal's head.
+    /// The batches that [`Output::CatchUp`] asked for, up to the journal's head.
     ///
     /// # Errors
     /// Why a batch cannot be read; nothing more is decided then, as after [`Core::cannot_read`].
@@ -593,16 +627,7 @@ impl<R> Core<R> {
         now: Timestamp,
         out: &mut Vec<Output<R>>,
     ) -> Result<(), ReplayError> {
-        for batch in batches {
-            if let Err(error) = crate::recovery::apply(&mut self.sale, self.stream, batch) {
-                self.cannot_read(out);
-                return Err(error);
-            }
-            self.tip = batch.head();
-            let at = Timestamp(batch.at_ms);
-            self.last_at = self.last_at.max(at);
-            self.stands_written(at);
-        }
+        self.follow(batches, out)?;
         self.catching_up = false;
         self.store_failing = false;
         // What was seen beyond, and is not there, a failover has lost.
@@ -615,11 +640,64 @@ impl<R> Core<R> {
         Ok(())
     }
 
+    /// Makes the working copy the state after these, which follow it.
+    fn follow(&mut self, batches: &[Batch], out: &mut Vec<Output<R>>) -> Result<(), ReplayError> {
+        for batch in batches {
+            if let Err(error) = crate::recovery::apply(&mut self.sale, self.stream, batch) {
+                self.cannot_read(out);
+                return Err(error);
+            }
+            self.tip = batch.head();
+            let at = Timestamp(batch.at_ms);
+            self.last_at = self.last_at.max(at);
+            self.stands_written(at);
+        }
+        Ok(())
+    }
+
+    /// Others are kept out until after the next [`Core::advance`], which must be called at once. What they
+    /// have written comes first, and if that is not all up to `head`, another lock is asked for.
+    ///
+    /// # Errors
+    /// As of [`Core::caught_up`].
+    pub fn locked(
+        &mut self,
+        batches: &[Batch],
+        head: Head,
+        now: Timestamp,
+        out: &mut Vec<Output<R>>,
+    ) -> Result<(), ReplayError> {
+        let Lock::Asked(asked) = self.lock else { return Ok(()) };
+        self.lock = Lock::None;
+        self.store_failing = false;
+        self.others_for = self.others_for.saturating_sub(1);
+        if !batches.is_empty() {
+            self.others_for = OTHERS_FOR;
+            self.follow(batches, out)?;
+            self.calls.go_on_from(&self.sale, now);
+        }
+        if self.tip == head {
+            self.lock = Lock::Held(asked);
+            self.seen_head = head.number;
+        }
+        Ok(())
+    }
+
+    /// There is no lock to be had at present.
+    pub fn lock_failed(&mut self, now: Timestamp) {
+        if self.lock != Lock::None {
+            self.lock = Lock::None;
+            self.lock_at = now.plus(RETRY_AFTER);
+            self.store_failing = true;
+        }
+    }
+
     /// There is a batch that cannot be read here: nothing is decided any more, for it would be decided by
     /// a state that is known to be old. Tells all who wait, and from now on whoever comes. To be called
     /// while nothing is open or in flight.
     pub fn cannot_read(&mut self, out: &mut Vec<Output<R>>) {
         self.is_unreadable = true;
+        self.lock = Lock::None;
         // So that nothing goes on from the working copy.
         self.catching_up = true;
         self.sale = self.base.clone();
@@ -647,11 +725,34 @@ impl<R> Core<R> {
         if self.catching_up {
             return;
         }
-        if self.in_flight.is_none() && self.tip.number < self.seen_head {
-            self.conflict(out);
+        // A lock that was asked for brings what is missing.
+        let is_behind = self.tip.number < self.seen_head && self.lock == Lock::None;
+        if is_behind && self.in_flight.is_none() {
+            if self.open.events > 0 {
+                self.conflict(out);
+            } else {
+                self.catch_up(self.tip, out);
+            }
             return;
         }
         self.retry(now, out);
+        if self.others_for == 0 || matches!(self.lock, Lock::Held(_)) {
+            self.decide_all(now, out);
+            self.lock = Lock::None;
+        } else if self.is_locking_worth_it(now) {
+            self.lock = Lock::Asked(now);
+            out.push(Output::Lock { after: self.tip });
+        }
+        if self.shows_at().is_some_and(|at| at <= now) {
+            self.published(self.sale.clone(), now, out);
+        }
+        for call in self.calls.due(&self.sale, self.stream, now) {
+            out.push(Output::Call(call));
+        }
+    }
+
+    /// Decides what waits and what is due, and hands out what that wrote.
+    fn decide_all(&mut self, now: Timestamp, out: &mut Vec<Output<R>>) {
         if self.has_room(now) {
             if let Some(entries) = self.presence.due(&self.sale, &self.seen, now) {
                 self.saw(entries, now);
@@ -668,15 +769,29 @@ impl<R> Core<R> {
         }
         self.ask_for_look(now, out);
         self.seal(now, out);
-        if self.in_flight.is_none()
-            && self.open.events == 0
-            && self.base_head.number < self.tip.number
-        {
-            self.published(self.sale.clone(), now, out);
-        }
-        for call in self.calls.due(&self.sale, self.stream, now) {
-            out.push(Output::Call(call));
-        }
+    }
+
+    /// Whether there is something to decide, and a lock may be asked for that.
+    fn is_locking_worth_it(&self, now: Timestamp) -> bool {
+        let may = self.lock == Lock::None && self.in_flight.is_none() && self.lock_at <= now;
+        let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        let waits = self.queues.iter().any(|queue| !queue.is_empty());
+        may && !self.is_in_doubt(now)
+            && (self.store_failing
+                || self.is_silent(now)
+                || !self.turned_away.is_empty()
+                || (waits && self.unsure.len() < UNSURE_MAX)
+                || is_due(self.settles_at())
+                || is_due(self.presence.next_at(&self.sale)))
+    }
+
+    /// When what is durable is shown, if it is not yet: at once, or a little later where another batch is
+    /// about to come.
+    fn shows_at(&self) -> Option<Timestamp> {
+        let is_state = self.in_flight.is_none() && self.open.events == 0 && !self.catching_up;
+        let is_new = self.base_head.number < self.tip.number;
+        let pause = if self.lock == Lock::None { 0 } else { self.config.publish_every };
+        (is_state && is_new).then(|| self.published_at.plus(pause))
     }
 
     /// When [`Core::advance`] must be called again at the latest.
@@ -688,9 +803,13 @@ impl<R> Core<R> {
         let waits = self.in_flight.is_some()
             || !self.paying.is_empty()
             || !self.unsure.is_empty()
+            || self.lock != Lock::None
             || self.is_in_doubt(now);
-        let room = self.has_room(now);
+        let is_turn = self.others_for == 0 || (self.lock == Lock::None && self.in_flight.is_none());
+        let room = is_turn && self.has_room(now);
         [
+            (is_turn && self.others_for > 0 && self.store_failing).then_some(self.lock_at),
+            self.shows_at(),
             self.settles_at().filter(|_| room),
             self.calls.next_at(),
             self.presence.next_at(&self.sale).filter(|_| room),
@@ -901,6 +1020,7 @@ impl<R> Core<R> {
         let is_sure = self.open.events > 0
             || !self.is_shared()
             || waiting.request.actor == Actor::System
+            || matches!(self.lock, Lock::Held(asked) if waiting.since < asked)
             || waiting.sure_from.is_some_and(|number| number <= as_of);
         let decided = Decided { waiting, entry, tell, is_sure };
         if self.open.events > 0 {

@@ -186,6 +186,8 @@ pub struct Meters {
     pub commit_bytes: Histogram,
     /// How long one commit took until it was on disk, in nanoseconds.
     pub commit_time: Histogram,
+    /// How long this node waited for its turn among others that write the same sales, in nanoseconds.
+    pub lock_time: Histogram,
     commit_failures: AtomicU64,
 }
 
@@ -197,6 +199,7 @@ impl Default for Meters {
             commit_requests: Histogram::new(CROWD_BOUNDS),
             commit_bytes: Histogram::new(SIZE_BOUNDS),
             commit_time: Histogram::new(TIME_BOUNDS),
+            lock_time: Histogram::new(TIME_BOUNDS),
             commit_failures: AtomicU64::new(0),
         }
     }

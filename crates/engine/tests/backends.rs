@@ -30,7 +30,7 @@ use pgserver::{Server, Setup};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use store::codec::read_records;
-use store::{Append, Appended, Batch, Head, Journal, Options, StreamId};
+use store::{Append, Appended, Batch, Head, Journal, Newer, Options, StreamId};
 
 const STREAM: StreamId = StreamId(1);
 /// Long ago, so that no database's clock is behind it.
@@ -376,6 +376,15 @@ impl<'j> Story<'j> {
                         *last_at = Timestamp(last.at_ms).max(*last_at);
                     }
                     core.caught_up(&batches, now, &mut more).unwrap();
+                }
+                Output::Lock { after } => {
+                    let locked = self.journal.lock(&[(STREAM, after)]).unwrap();
+                    let Newer { batches, head, .. } = &locked.newer[0];
+                    let Node { core, last_at, .. } = &mut self.nodes[node];
+                    if let Some(last) = batches.last() {
+                        *last_at = Timestamp(last.at_ms).max(*last_at);
+                    }
+                    core.locked(batches, *head, now, &mut more).unwrap();
                 }
                 Output::Look { heartbeat } => {
                     let head = self.journal.head(STREAM).unwrap();

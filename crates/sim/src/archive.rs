@@ -9,7 +9,7 @@
 use engine::{Recovered, ReplayError, recover, replay};
 use store::codec::FORMAT_MAX;
 use store::{
-    Append, Appended, Batch, BatchId, Epoch, Format, Head, Journal, StoreError, StreamId,
+    Append, Appended, Batch, BatchId, Epoch, Format, Head, Journal, Locked, StoreError, StreamId,
     WriteSnapshot,
 };
 
@@ -153,6 +153,10 @@ impl Journal for Archive {
     }
 
     fn append(&self, _: &[Append]) -> Result<Vec<Appended>, StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn lock(&self, _: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
         Err(StoreError::ReadOnly)
     }
 

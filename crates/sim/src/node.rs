@@ -33,12 +33,32 @@ pub(crate) type RequestId = u64;
 /// Something for the deciding thread.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Request { request: Box<Request>, to: RequestId },
-    Written { append: Append, answer: Option<Appended> },
-    Beaten { at: Timestamp },
+    Request {
+        request: Box<Request>,
+        to: RequestId,
+    },
+    Written {
+        append: Append,
+        answer: Option<Appended>,
+    },
+    Beaten {
+        at: Timestamp,
+    },
     Looked(Looked),
-    Batches { batches: Option<Vec<Batch>> },
-    CallFinished { payment: PaymentIndex, result: CallResult },
+    /// What followed this batch, if it could be read.
+    Batches {
+        after: Head,
+        batches: Option<Vec<Batch>>,
+    },
+    /// A lock, and the batches that are new after this one; or none is to be had.
+    Locked {
+        after: Head,
+        newer: Option<Vec<Batch>>,
+    },
+    CallFinished {
+        payment: PaymentIndex,
+        result: CallResult,
+    },
 }
 
 /// Something for the writing thread.
@@ -47,6 +67,7 @@ pub(crate) enum Job {
     Append(Append),
     Beat { at: Timestamp },
     CatchUp { after: Head },
+    Lock { after: Head },
 }
 
 /// What a look found.

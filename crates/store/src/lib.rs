@@ -18,6 +18,7 @@
 mod chain;
 pub mod codec;
 pub mod ledger;
+mod lock;
 mod memory;
 mod pieces;
 mod postgres;
@@ -28,6 +29,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use lock::{Lock, Locked, Newer};
 pub use memory::MemoryJournal;
 use postgres::{Access, PostgresJournal};
 
@@ -269,6 +271,18 @@ pub trait Journal: Send + Sync {
     /// written: a stream stands twice in `appends`, a number, stream or body is out of bounds, an
     /// id is [`BatchId::NONE`], or `at_ms` lies before that of the batch it would follow.
     fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError>;
+
+    /// Waits until nobody else is about to append to these streams, keeps others from it, and says what
+    /// stands in each of them behind the given head, or the first of it where that is much. What is appended
+    /// with the lock therefore does not come too late, as it may where several processes append to one stream
+    /// and each finds out only afterwards that another one came first.
+    ///
+    /// It saves work and no more. Appends compare as ever, for a lock ends when its process is silent for a
+    /// second, and where one process has the journal there is nobody to keep out.
+    ///
+    /// # Errors
+    /// Those of [`Journal::append`] and [`Journal::read`]; no lock is held then.
+    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError>;
 
     /// The batches of a stream after `after`, in order: as many as fit `limit_bytes` (bodies and a
     /// small allowance for each batch), but at least one if there is any. Each is checked: its

@@ -9,8 +9,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::chain::{self, Checksum, Fit, Tail};
 use crate::codec::FORMAT_MAX;
+use crate::lock;
 use crate::{
-    Append, Appended, Batch, Epoch, Format, Head, Journal, StoreError, StreamId, WallClock,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Locked, StoreError, StreamId, WallClock,
     WriteSnapshot,
 };
 
@@ -121,6 +122,10 @@ impl Journal for MemoryJournal {
             }
         });
         Ok(answers.collect())
+    }
+
+    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
+        lock::alone(self, streams)
     }
 
     fn read(

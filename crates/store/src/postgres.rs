@@ -1,8 +1,9 @@
 //! The journal in PostgreSQL: for one node or for several, which are all alike.
 //!
 //! Who comes first in a stream is decided by the database: a batch comes in only behind the very batch
-//! it was made for ([`append`]), and that all come first now and then by a pause ([`turns`]). There is no leader, no lease and no lock that outlives a statement,
-//! and nothing but plain SQL: no advisory locks, triggers, extensions or notifications.
+//! it was made for ([`append`]). Nodes that append to the same one take turns ([`turns`]), which saves
+//! work and decides nothing. There is no leader and no lease, and nothing but plain SQL: no advisory
+//! locks, triggers, extensions or notifications.
 //!
 //! **What is noticed.** Every batch is checked when it is read ([`crate::chain`]). Every new connection
 //! is asked for the epoch and for our last batch of every stream ([`pool`]): a server that was put
@@ -38,19 +39,18 @@ mod writers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::chain::{self, Checksum};
+use crate::chain;
 use crate::{
-    Append, Appended, Batch, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
-    WriteSnapshot,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Locked, Newer, Options, StoreError,
+    StreamId, WriteSnapshot,
 };
 pub(crate) use address::is_address;
 use calls::Calls;
 use connection::Connection;
 use pool::Pool;
 pub(crate) use pool::QUESTION_MAX;
-use tokio::time::Instant;
 pub(crate) use transaction::{Answer, Broken, Transaction, Transactions};
-use turns::Turns;
+use turns::Turn;
 use writers::Writer;
 
 const READ_PROMISES: &str = "
@@ -87,7 +87,6 @@ pub(crate) struct PostgresJournal {
     access: Access,
     epoch: Epoch,
     sync_count: AtomicU64,
-    turns: Turns,
     pool: Pool,
     /// After the connections, which it runs.
     calls: Calls,
@@ -123,8 +122,7 @@ impl PostgresJournal {
             .await
         })?;
         pool.belongs_to(epoch);
-        let (sync_count, turns) = (AtomicU64::new(0), Turns::default());
-        Ok(Self { access, epoch, sync_count, turns, pool, calls })
+        Ok(Self { access, epoch, sync_count: AtomicU64::new(0), pool, calls })
     }
 
     /// Asks, and waits for the answer.
@@ -133,6 +131,21 @@ impl PostgresJournal {
         question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
         self.calls.wait(async move || self.pool.ask(question).await)
+    }
+
+    /// Keeps what was answered.
+    fn noted(&self, appends: &[Append], answers: &[Appended]) {
+        for (Append { stream, batch }, answer) in appends.iter().zip(answers) {
+            match answer {
+                Appended::Appended | Appended::AlreadyThere => {
+                    self.pool.knows(*stream, batch.head());
+                }
+                Appended::Conflict { .. } => {}
+            }
+        }
+        if answers.contains(&Appended::Appended) {
+            self.sync_count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn may_write(&self) -> Result<(), StoreError> {
@@ -218,31 +231,28 @@ impl Journal for PostgresJournal {
         if appends.is_empty() {
             return Ok(Vec::new());
         }
-        let checksums: Vec<Checksum> =
-            appends.iter().map(|append| Checksum::of(append.stream, &append.batch)).collect();
-        let expects_others = self.turns.expects_others(appends);
-        let pause = self.turns.pause(appends);
-        let (answers, took) = self.ask(async |connection| {
-            if let Some(pause) = pause {
-                tokio::time::sleep(pause).await;
-            }
-            let began = Instant::now();
-            let answers = append::append(connection, appends, &checksums, expects_others).await?;
-            Ok((answers, began.elapsed()))
-        })?;
-        self.turns.went(appends, &answers, took);
-        for (Append { stream, batch }, answer) in appends.iter().zip(&answers) {
-            match answer {
-                Appended::Appended | Appended::AlreadyThere => {
-                    self.pool.knows(*stream, batch.head());
-                }
-                Appended::Conflict { .. } => {}
-            }
-        }
-        if answers.contains(&Appended::Appended) {
-            self.sync_count.fetch_add(1, Ordering::Relaxed);
-        }
+        let checksums = append::checksums(appends);
+        let answers =
+            self.ask(async |connection| append::append(connection, appends, &checksums).await)?;
+        self.noted(appends, &answers);
         Ok(answers)
+    }
+
+    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
+        self.may_write()?;
+        streams.iter().try_for_each(|(stream, _)| chain::check_stream(*stream))?;
+        let (newer, taken) = self.calls.wait(async || {
+            let (server, connection) = self.pool.take().await?;
+            let take = async |connection: &Connection| turns::take(connection, streams).await;
+            let (newer, connection) = self.pool.ask_and_keep(server, connection, take).await?;
+            Ok((newer, (server, connection)))
+        })?;
+        for Newer { stream, batches, .. } in &newer {
+            if let Some(last) = batches.last() {
+                self.pool.knows(*stream, last.head());
+            }
+        }
+        Ok(Locked { newer, lock: Box::new(Turn::new(self, streams, taken)) })
     }
 
     fn read(

@@ -43,8 +43,9 @@ use rusqlite::Connection;
 
 use crate::chain::{self, Checksum, Fit, Tail};
 use crate::codec::FORMAT_MAX;
+use crate::lock;
 use crate::{
-    Append, Appended, Batch, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Locked, Options, StoreError, StreamId,
     WriteSnapshot,
 };
 pub(crate) use backup::back_up;
@@ -330,6 +331,10 @@ impl Journal for SqliteJournal {
             self.account(&mut writer, written)?;
         }
         Ok(answers)
+    }
+
+    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
+        lock::alone(self, streams)
     }
 
     fn read(

@@ -18,8 +18,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use store::codec::FORMAT_MAX;
 use store::{
-    Append, Appended, Batch, BatchId, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
-    WriteSnapshot,
+    Append, Appended, Batch, BatchId, Epoch, Format, Head, Journal, Locked, Newer, Options,
+    StoreError, StreamId, WriteSnapshot,
 };
 
 const ONE: StreamId = StreamId(1);
@@ -129,6 +129,8 @@ fn conforms(new: &dyn Fn(Options) -> Arc<dyn Journal>, now: &RangeInclusive<u64>
     a_new_journal_is_in_the_newest_format(&noted());
     a_format_is_raised_and_never_lowered(&noted_old());
     of_two_who_append_one_is_first(&noted());
+    a_lock_shows_what_is_new(&noted());
+    a_lock_is_for_its_streams_alone(&noted());
 
     let unused: Vec<&str> =
         VERBS.iter().copied().filter(|verb| !used.lock().unwrap().contains(verb)).collect();
@@ -160,6 +162,50 @@ fn what_was_appended_is_read_back(journal: &dyn Journal) {
     assert_eq!(journal.read(TWO, Head::EMPTY, NO_LIMIT).unwrap(), []);
     journal.sync().unwrap();
     assert_eq!(journal.read(ONE, Head::EMPTY, NO_LIMIT).unwrap(), batches);
+}
+
+fn a_lock_shows_what_is_new(journal: &dyn Journal) {
+    let ones = fill(journal, ONE, 3);
+    let commits = journal.sync_count();
+    let Locked { newer, lock } =
+        journal.lock(&[(TWO, Head::EMPTY), (ONE, ones[0].head())]).unwrap();
+    let of_one = Newer { stream: ONE, batches: ones[1..].to_vec(), head: ones[2].head() };
+    let of_two = Newer { stream: TWO, batches: vec![], head: Head::EMPTY };
+    assert_eq!(newer, [of_two, of_one], "in the order asked for");
+    let (foreign, first) = (Batch { number: 3, ..after(&ones[1]) }, chain(1).remove(0));
+    let foreign = Batch { id: BatchId(99), ..foreign };
+    let answers = lock.append(&[to(ONE, &foreign), to(TWO, &first)]).unwrap();
+    let conflict = Appended::Conflict { head: ones[2].head() };
+    assert_eq!(answers, [conflict, Appended::Appended], "it compares as ever");
+    assert_eq!(journal.sync_count(), commits + 1);
+
+    let known = [(ONE, ones[2].head()), (TWO, first.head())];
+    for _ in 0..3 {
+        // Nothing to append, or no word of it.
+        let Locked { newer, lock } = journal.lock(&known).unwrap();
+        assert!(newer.iter().all(|newer| newer.batches.is_empty()), "{newer:?}");
+        assert_eq!(lock.append(&[]).unwrap(), []);
+        drop(journal.lock(&known).unwrap());
+    }
+    assert_eq!(journal.append(&[to(ONE, &after(&ones[2]))]).unwrap(), [Appended::Appended]);
+    assert_eq!(journal.sync_count(), commits + 2);
+}
+
+fn a_lock_is_for_its_streams_alone(journal: &dyn Journal) {
+    let ones = fill(journal, ONE, 1);
+    let lock = |stream, after| journal.lock(&[(stream, after)]);
+    let next = after(&ones[0]);
+    let answer = lock(TWO, Head::EMPTY).unwrap().lock.append(&[to(ONE, &next)]);
+    assert!(matches!(answer, Err(StoreError::Invalid(_))), "{answer:?}");
+    for head in [next.head(), Head { id: BatchId(99), ..ones[0].head() }] {
+        let error = lock(ONE, head).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+    }
+    let past = StreamId(StreamId::MAX.0 + 1);
+    let error = lock(past, Head::EMPTY).unwrap_err();
+    assert!(matches!(error, StoreError::Invalid(_)), "{error}");
+    let answer = lock(ONE, ones[0].head()).unwrap().lock.append(&[to(ONE, &next)]);
+    assert_eq!(answer.unwrap(), [Appended::Appended]);
 }
 
 fn a_batch_that_does_not_follow_is_a_conflict(journal: &dyn Journal) {
@@ -607,6 +653,7 @@ noting! {
     fn raise_format(&self, to: Format) -> Result<(), StoreError>;
     fn writers(&self) -> Result<Vec<Format>, StoreError>;
     fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError>;
+    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError>;
     fn read(&self, stream: StreamId, after: Head, limit: usize) -> Result<Vec<Batch>, StoreError>;
     fn head(&self, stream: StreamId) -> Result<Head, StoreError>;
     fn heads(&self) -> Result<Vec<(StreamId, Head)>, StoreError>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::Refusal;
 use domain::id::PaymentIndex;
 use domain::time::Timestamp;
-use store::{Append, Appended, Format, StoreError};
+use store::{Append, Appended, Format, Head, Newer, StoreError, StreamId};
 use tokio::sync::oneshot;
 
 use super::follower::Looked;
@@ -27,7 +27,12 @@ pub(super) enum Input {
         to: oneshot::Sender<Result<Result<(), Refusal>, Failure>>,
     },
     /// What the store says to one commit: to each of its appends, or to none.
-    Appended { appends: Vec<Append>, result: Result<Vec<Appended>, StoreError> },
+    Appended {
+        appends: Vec<Append>,
+        result: Result<Vec<Appended>, StoreError>,
+        /// Whether it ended the locks that were held; then it may be of nothing.
+        unlocked: bool,
+    },
     /// The newest format that bodies may be written in, as the store says.
     Format(Format),
     /// The heartbeat was written.
@@ -36,8 +41,11 @@ pub(super) enum Input {
     CallFinished { stream: u32, payment: PaymentIndex, result: CallResult },
     /// Where the streams stand.
     Looked(Looked),
-    /// What stands in a stream behind the last publication.
-    Batches { stream: u32, batches: Result<Vec<store::Batch>, StoreError> },
+    /// What stands in a stream behind `after`.
+    Batches { stream: u32, after: Head, batches: Result<Vec<store::Batch>, StoreError> },
+    /// What is new in streams that nobody else appends to until [`super::writer::Job::AppendLocked`], or
+    /// that they cannot be locked.
+    Locked { streams: Vec<StreamId>, newer: Result<Vec<Newer>, StoreError> },
     /// Finish what was accepted.
     Stop,
 }

@@ -14,7 +14,7 @@ use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
 use store::codec::{FORMAT_MAX, write_catalogue};
-use store::{Append, Appended, Batch, BatchId, Format, Head, Journal, StreamId};
+use store::{Append, Appended, Batch, BatchId, Format, Head, Journal, Newer, StreamId};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -119,6 +119,18 @@ struct Adding {
     to: Option<AddedTo>,
 }
 
+/// Streams that others are kept from.
+#[derive(Debug, PartialEq, Eq)]
+enum Locks {
+    None,
+    /// They were asked for.
+    Asked,
+    /// They are held, until what is decided with them is handed out.
+    Held(Vec<StreamId>),
+    /// They end with an append.
+    Ending,
+}
+
 /// All sales of the store.
 pub(super) struct Sales {
     running: BTreeMap<u32, Running>,
@@ -152,6 +164,9 @@ pub(super) struct Sales {
     snapshots: SyncSender<Snapshot>,
     appends: Vec<Append>,
     appends_in_flight: usize,
+    /// Streams to be locked, behind these batches, once the locks before have ended.
+    to_lock: Vec<(StreamId, Head)>,
+    locks: Locks,
     /// Requests that came in since the last commit began.
     requests: usize,
     crowd: Crowd,
@@ -193,6 +208,8 @@ impl Sales {
             snapshots,
             appends: Vec::new(),
             appends_in_flight: 0,
+            to_lock: Vec::new(),
+            locks: Locks::None,
             requests: 0,
             crowd: Crowd::default(),
             replies: Replies::new(),
@@ -261,7 +278,7 @@ impl Sales {
             let now = self.shared.clock.now();
             let patience = self.wake_at(now, stop_at).since(now).min(SLEEP_MAX);
             let patience = Duration::from_millis(patience);
-            if self.appends_in_flight > 0 {
+            if self.appends_in_flight > 0 || self.locks != Locks::None {
                 // Nothing that comes in now could be answered before that is over, and on a busy
                 // machine a wake-up for each request costs more than deciding it.
                 self.shared.inbox.take(&mut inputs, CROWD, patience.min(crowd::WAIT_MAX));
@@ -270,7 +287,8 @@ impl Sales {
             }
             let mut now = self.inputs(&mut inputs, &mut stop_at);
             let more = self.crowd.more(self.requests);
-            if self.appends_in_flight == 0 && more > 0 {
+            // While a lock is waited for, company comes by itself; with one, everybody else waits.
+            if self.appends_in_flight == 0 && self.locks == Locks::None && more > 0 {
                 self.shared.inbox.take(&mut inputs, more, crowd::WAIT_MAX);
                 now = self.inputs(&mut inputs, &mut stop_at);
             }
@@ -324,7 +342,10 @@ impl Sales {
                     self.add_next(now);
                 }
             }
-            Input::Appended { appends, result } => {
+            Input::Appended { appends, result, unlocked } => {
+                if unlocked {
+                    self.locks = Locks::None;
+                }
                 self.appends_in_flight -= appends.len();
                 self.appended(appends, result, now);
             }
@@ -346,10 +367,18 @@ impl Sales {
                 }
             }
             Input::Looked(looked) => self.looked(looked, now),
-            Input::Batches { stream, batches: Ok(batches) } if stream == CATALOGUE.0 => {
+            Input::Batches { stream, batches: Ok(batches), .. } if stream == CATALOGUE.0 => {
                 self.catalogue_caught_up(&batches, now);
             }
-            Input::Batches { stream, batches } => self.caught_up(stream, batches, now),
+            Input::Batches { stream, batches: Ok(batches), .. } => {
+                self.caught_up(stream, &batches, now);
+            }
+            Input::Batches { stream, after, batches: Err(error) } => {
+                tracing::warn!(stream, %error, "cannot catch up; trying again");
+                let job = Job::CatchUp { stream, after };
+                self.read_again.push_back((now.plus(RETRY_AFTER), job));
+            }
+            Input::Locked { streams, newer } => self.locked(streams, newer, now),
             Input::Stop => {}
         }
     }
@@ -454,35 +483,49 @@ impl Sales {
         }
     }
 
-    fn caught_up(
-        &mut self,
-        stream: u32,
-        batches: Result<Vec<Batch>, store::StoreError>,
-        now: Timestamp,
-    ) {
-        let batches = match batches {
-            Ok(batches) => batches,
-            Err(error) => {
-                tracing::warn!(stream, %error, "cannot catch up; trying again");
-                let after = match self.running.get(&stream) {
-                    Some(sale) => sale.core.snapshot().1,
-                    None => self.catalogue_head,
-                };
-                let job = Job::CatchUp { stream, after };
-                self.read_again.push_back((now.plus(RETRY_AFTER), job));
-                return;
-            }
-        };
+    fn caught_up(&mut self, stream: u32, batches: &[Batch], now: Timestamp) {
         let Some(sale) = self.running.get_mut(&stream) else { return };
-        if let Err(error) = sale.core.caught_up(&batches, now, &mut self.out) {
+        if let Err(error) = sale.core.caught_up(batches, now, &mut self.out) {
             self.cannot_read(stream, &error);
             return;
         }
+        self.has_read(stream, batches, now);
+    }
+
+    /// A core has read these.
+    fn has_read(&mut self, stream: u32, batches: &[Batch], now: Timestamp) {
+        let sale = self.running.get_mut(&stream).expect("a running sale");
         if let Some(last) = batches.last() {
             sale.last_at = Timestamp(last.at_ms);
         }
         sale.wake_at = now;
         self.put_out(stream);
+    }
+
+    /// Others are kept out of these streams, or cannot be.
+    fn locked(
+        &mut self,
+        streams: Vec<StreamId>,
+        newer: Result<Vec<Newer>, store::StoreError>,
+        now: Timestamp,
+    ) {
+        let Ok(newer) = newer else {
+            self.locks = Locks::None;
+            for stream in &streams {
+                let Some(sale) = self.running.get_mut(&stream.0) else { continue };
+                sale.core.lock_failed(now);
+                sale.wake_at = now;
+            }
+            return;
+        };
+        self.locks = Locks::Held(streams);
+        for Newer { stream: StreamId(stream), batches, head } in newer {
+            let Some(sale) = self.running.get_mut(&stream) else { continue };
+            match sale.core.locked(&batches, head, now, &mut self.out) {
+                Ok(()) => self.has_read(stream, &batches, now),
+                Err(error) => self.cannot_read(stream, &error),
+            }
+        }
     }
 
     /// Lets every core that has something to do advance, and sends what they want appended as one
@@ -516,12 +559,14 @@ impl Sales {
             self.shared.meters.commit_requests.observe(requests as u64);
             self.crowd.came(requests);
             self.appends_in_flight += self.appends.len();
-            // The writer ends only after this thread told it to.
-            let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
-        } else if self.appends_in_flight == 0 {
+        } else if self.appends_in_flight == 0
+            && self.locks == Locks::None
+            && self.to_lock.is_empty()
+        {
             // They were all answered without a commit.
             self.requests = 0;
         }
+        self.send();
         if self.beat_at <= now {
             let owes = self.running.values().any(|sale| sale.core.owes_silence(now))
                 || self.may_lack_sales(now);
@@ -529,6 +574,24 @@ impl Sales {
             if !owes {
                 let _ended = self.writes.send(Job::Beat { at: now });
             }
+        }
+    }
+
+    /// Hands the writer what it is to do: what is decided with the locks ends them.
+    fn send(&mut self) {
+        // The writer ends only after this thread told it to.
+        if let Locks::Held(streams) = &self.locks {
+            let is_locked = |append: &mut Append| streams.contains(&append.stream);
+            let locked = self.appends.extract_if(.., is_locked).collect();
+            let _ended = self.writes.send(Job::AppendLocked(locked));
+            self.locks = Locks::Ending;
+        }
+        if !self.appends.is_empty() {
+            let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
+        }
+        if self.locks == Locks::None && !self.to_lock.is_empty() {
+            let _ended = self.writes.send(Job::Lock(std::mem::take(&mut self.to_lock)));
+            self.locks = Locks::Asked;
         }
     }
 
@@ -597,6 +660,7 @@ impl Sales {
                 Output::CatchUp { after } => {
                     let _ended = self.writes.send(Job::CatchUp { stream, after });
                 }
+                Output::Lock { after } => self.to_lock.push((StreamId(stream), after)),
                 Output::Snapshot { sale: state, head } => {
                     let last_at = sale.last_at;
                     let snapshot =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::Sale;
 use domain::time::{Millis, Timestamp};
-use store::{Append, Format, Head, Journal, StreamId};
+use store::{Append, Appended, Format, Head, Journal, Lock, Locked, StoreError, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
@@ -31,6 +31,10 @@ pub(super) enum Job {
     Beat { at: Timestamp },
     /// Read what stands in a stream behind `after`.
     CatchUp { stream: u32, after: Head },
+    /// Lock these streams and read what stands behind these heads; none is locked yet.
+    Lock(Vec<(StreamId, Head)>),
+    /// What was decided with the locks that are held, which end.
+    AppendLocked(Vec<Append>),
     /// Sync, and end.
     Stop,
 }
@@ -52,9 +56,12 @@ pub(super) fn write(
     jobs: &Receiver<Job>,
 ) {
     let mut steer_at = Timestamp::default();
+    let (mut locks, mut to_lock) = (None::<Box<dyn Lock + '_>>, Vec::new());
+    let (mut appends, mut beat_at) = (Vec::new(), None);
     loop {
         let now = shared.clock.now();
-        if now >= steer_at {
+        // Nothing comes between a lock and its end: others wait.
+        if now >= steer_at && locks.is_none() {
             if let Ok(store_now) = journal.now_ms() {
                 shared.clock.steer(Timestamp(store_now));
                 // Only of a store that has just answered: what is to be appended waits for both.
@@ -67,23 +74,32 @@ pub(super) fn write(
             }
             steer_at = now.plus(STEER_EVERY);
         }
-        let patience = Duration::from_millis(steer_at.since(now));
+        let patience = steer_at.since(now).max(if locks.is_some() { STEER_EVERY } else { 0 });
+        let patience = Duration::from_millis(patience);
         let mut next = match jobs.recv_timeout(patience) {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let (mut appends, mut beat_at) = (Vec::new(), None);
         while let Some(job) = next {
             match job {
                 Job::Append(more) => appends.extend(more),
                 Job::Beat { at } => beat_at = Some(at),
                 Job::CatchUp { stream, after } => {
                     let batches = read_on(journal, StreamId(stream), after);
-                    shared.inbox.put(Input::Batches { stream, batches });
+                    shared.inbox.put(Input::Batches { stream, after, batches });
+                }
+                Job::Lock(streams) => to_lock = streams,
+                Job::AppendLocked(locked) => {
+                    if let Some(lock) = locks.take() {
+                        append(shared, locked, true, |appends| lock.append(appends));
+                    }
                 }
                 Job::Stop => {
-                    append(journal, shared, appends);
+                    drop(locks);
+                    if !appends.is_empty() {
+                        append(shared, appends, false, |appends| journal.append(appends));
+                    }
                     if let Err(error) = journal.sync() {
                         tracing::error!(%error, "the journal could not be synced at the end");
                     }
@@ -92,28 +108,61 @@ pub(super) fn write(
             }
             next = jobs.try_recv().ok();
         }
-        append(journal, shared, appends);
-        if let Some(at) = beat_at {
+        if locks.is_some() {
+            continue;
+        }
+        if !appends.is_empty() {
+            let appends = std::mem::take(&mut appends);
+            append(shared, appends, false, |appends| journal.append(appends));
+        }
+        if let Some(at) = beat_at.take() {
             beat(journal, shared, at);
+        }
+        if !to_lock.is_empty() {
+            locks = lock(journal, shared, &std::mem::take(&mut to_lock));
         }
     }
 }
 
-fn append(journal: &dyn Journal, shared: &Shared, appends: Vec<Append>) {
-    if appends.is_empty() {
-        return;
-    }
+/// Waits for the locks, and hands over what is new.
+fn lock<'j>(
+    journal: &'j dyn Journal,
+    shared: &Shared,
+    streams: &[(StreamId, Head)],
+) -> Option<Box<dyn Lock + 'j>> {
+    let began = Stopwatch::start();
+    let locked = journal.lock(streams);
+    told(shared, locked.as_ref().err());
+    let (newer, lock) = match locked {
+        Ok(Locked { newer, lock }) => (Ok(newer), Some(lock)),
+        Err(error) => (Err(error), None),
+    };
+    shared.meters.lock_time.observe(began.nanos());
+    let streams = streams.iter().map(|(stream, _)| *stream).collect();
+    shared.inbox.put(Input::Locked { streams, newer });
+    lock
+}
+
+/// Appends, with the locks that are held or without, and says what came of it.
+fn append(
+    shared: &Shared,
+    appends: Vec<Append>,
+    unlocked: bool,
+    to: impl FnOnce(&[Append]) -> Result<Vec<Appended>, StoreError>,
+) {
     let (batches, sizes) = (appends.len(), appends.iter().map(|append| append.batch.body.len()));
     let bytes = sizes.sum::<usize>() as u64;
     let began = Stopwatch::start();
-    let result = journal.append(&appends);
-    let commit = Commit { took_ns: began.nanos(), batches, bytes, failed: result.is_err() };
-    shared.meters.committed(&commit);
-    if let Some(watch) = &shared.watch {
-        watch.committed(&commit);
+    let result = to(&appends);
+    if batches > 0 {
+        let commit = Commit { took_ns: began.nanos(), batches, bytes, failed: result.is_err() };
+        shared.meters.committed(&commit);
+        if let Some(watch) = &shared.watch {
+            watch.committed(&commit);
+        }
+        told(shared, result.as_ref().err());
     }
-    told(shared, result.as_ref().err());
-    shared.inbox.put(Input::Appended { appends, result });
+    shared.inbox.put(Input::Appended { appends, result, unlocked });
 }
 
 fn beat(journal: &dyn Journal, shared: &Shared, at: Timestamp) {
@@ -125,7 +174,7 @@ fn beat(journal: &dyn Journal, shared: &Shared, at: Timestamp) {
 }
 
 /// Keeps why the store cannot be written, and says so once when that begins or ends.
-fn told(shared: &Shared, error: Option<&store::StoreError>) {
+fn told(shared: &Shared, error: Option<&StoreError>) {
     let mut trouble = shared.trouble.lock().expect("no thread has panicked");
     match (error, trouble.is_some()) {
         (Some(error), false) => tracing::error!(%error, "the store cannot be written"),
@@ -139,7 +188,7 @@ fn read_on(
     journal: &dyn Journal,
     stream: StreamId,
     mut after: Head,
-) -> Result<Vec<store::Batch>, store::StoreError> {
+) -> Result<Vec<store::Batch>, StoreError> {
     let mut all = Vec::new();
     loop {
         let more = journal.read(stream, after, CATCH_UP_BYTES)?;

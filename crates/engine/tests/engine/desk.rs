@@ -34,6 +34,10 @@ pub(crate) struct Desk {
     pub(crate) calls: Vec<PendingCall>,
     /// Looks at the journal that were asked for and not answered.
     pub(crate) looks: Vec<bool>,
+    /// The lock that was asked for and not answered.
+    lock: Option<Head>,
+    /// Whether locks are held at once, with nothing new.
+    pub(crate) is_let_in: bool,
     publication: Option<Publication>,
     entries: BTreeMap<u64, EntryIndex>,
     limits: Limits,
@@ -140,6 +144,8 @@ impl Desk {
             appends: Vec::new(),
             calls: Vec::new(),
             looks: Vec::new(),
+            lock: None,
+            is_let_in: true,
             publication: None,
             entries: BTreeMap::new(),
             limits: Limits::default(),
@@ -182,6 +188,8 @@ impl Desk {
             appends: Vec::new(),
             calls: Vec::new(),
             looks: Vec::new(),
+            lock: None,
+            is_let_in: true,
             publication: None,
             entries: self.entries.clone(),
             limits: self.limits,
@@ -203,7 +211,46 @@ impl Desk {
         let mut out = Vec::new();
         self.core.advance(Timestamp(self.now), &mut out);
         self.keep(out);
+        if self.is_let_in && self.lock.is_some() {
+            self.locked(&[]);
+        }
         self
+    }
+
+    /// Whether a lock was asked for.
+    pub(crate) fn wants_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Others are kept out, who have written this.
+    pub(crate) fn locked(&mut self, newer: &[Batch]) -> &mut Self {
+        let after = self.lock.take().expect("a lock that was asked for");
+        assert_eq!(after, self.head());
+        self.history.extend_from_slice(newer);
+        let mut out = Vec::new();
+        let now = Timestamp(self.now);
+        self.core.locked(newer, self.head(), now, &mut out).unwrap();
+        self.core.advance(now, &mut out);
+        self.keep(out);
+        self
+    }
+
+    /// Others are kept out, who have written this and more.
+    pub(crate) fn locked_partly(&mut self, newer: &[Batch], head: Head) -> &mut Self {
+        self.lock.take().expect("a lock that was asked for");
+        self.history.extend_from_slice(newer);
+        let mut out = Vec::new();
+        let now = Timestamp(self.now);
+        self.core.locked(newer, head, now, &mut out).unwrap();
+        self.core.advance(now, &mut out);
+        self.keep(out);
+        self
+    }
+
+    /// There is no lock to be had.
+    pub(crate) fn lock_failed(&mut self) {
+        self.lock.take().expect("a lock that was asked for");
+        self.core.lock_failed(Timestamp(self.now));
     }
 
     /// What time it is, in milliseconds.
@@ -420,6 +467,7 @@ impl Desk {
                 }
                 Output::Call(call) => self.calls.push(call),
                 Output::Look { heartbeat } => self.looks.push(heartbeat),
+                Output::Lock { after } => assert_eq!(self.lock.replace(after), None, "twice"),
                 Output::CatchUp { .. } | Output::Snapshot { .. } => {}
             }
         }

@@ -10,7 +10,8 @@ use engine::{
     Answer, Call, CallResult, Calls, Config, Engine, Failure, NewSale, PendingCall, Request,
 };
 use store::{
-    Append, Appended, Batch, Epoch, Format, Head, Journal, StoreError, StreamId, WriteSnapshot,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Locked, StoreError, StreamId,
+    WriteSnapshot,
 };
 
 use crate::desk::{hold, join, pay};
@@ -237,6 +238,10 @@ impl Journal for Hanging {
         let hangs = self.hangs.lock().unwrap();
         drop(self.let_go.wait_while(hangs, |hangs| *hangs).unwrap());
         self.inner.append(appends)
+    }
+
+    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
+        self.inner.lock(streams)
     }
 
     fn epoch(&self) -> Epoch {

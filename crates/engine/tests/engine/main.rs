@@ -5,3 +5,4 @@ mod core;
 mod desk;
 mod driver;
 mod formats;
+mod locks;

@@ -58,6 +58,9 @@ fn of_the_journal(text: &mut Exposition, engine: &Engine, watched: &Watched) {
     let help = "How long a commit took until it was on disk: nearly all of it the disk's sync.";
     text.head("journal_commit_seconds", "histogram", help);
     text.histogram("journal_commit_seconds", &[], &meters.commit_time.read(), seconds);
+    let help = "How long this node waited for its turn among others that write the same sales.";
+    text.head("journal_lock_seconds", "histogram", help);
+    text.histogram("journal_lock_seconds", &[], &meters.lock_time.read(), seconds);
     let help = "Requests and providers' answers that were decided for one commit.";
     text.head("journal_commit_requests", "histogram", help);
     text.histogram("journal_commit_requests", &[], &meters.commit_requests.read(), plain);

@@ -7,7 +7,7 @@ use domain::time::{Millis, Timestamp};
 use engine::core::{Core, Look, Output};
 use engine::{Config, Looks, SaleHandle, write_snapshot};
 use store::codec::FORMAT_MAX;
-use store::{Appended, Format};
+use store::{Appended, Batch, Format};
 
 use super::{Event, World};
 use crate::archive::STREAM;
@@ -23,6 +23,14 @@ use crate::trial::Trouble;
 const SHOWN_MAX_MS: Millis = 1_500;
 
 impl Process {
+    /// The newest batches that this process knows.
+    fn has_read(&mut self, batches: &[Batch]) {
+        if let Some(last) = batches.last() {
+            self.tip = last.head();
+            self.last_at = self.last_at.max(Timestamp(last.at_ms));
+        }
+    }
+
     /// What a look found, as the driver takes it in.
     fn takes_in(&mut self, looked: Looked, now: Timestamp, out: &mut Vec<Output<RequestId>>) {
         let Some((head, heartbeat)) = looked.found else { return self.looks.fail(looked.look) };
@@ -215,21 +223,27 @@ impl World {
             }
             Input::Beaten { at } => process.core.heartbeat(at),
             Input::Looked(looked) => process.takes_in(looked, now, &mut out),
-            Input::Batches { batches: Some(batches) } => {
+            Input::Batches { batches: Some(batches), .. } => {
                 process.catching_up = false;
-                if let Some(last) = batches.last() {
-                    process.tip = last.head();
-                    process.last_at = process.last_at.max(Timestamp(last.at_ms));
-                }
+                process.has_read(&batches);
                 process
                     .core
                     .caught_up(&batches, now, &mut out)
                     .map_err(|reason| Broken::of("read", format!("node {node}: {reason}")))?;
             }
-            Input::Batches { batches: None } => {
-                let (_, after) = process.core.snapshot();
+            Input::Batches { after, batches: None } => {
                 process.jobs.push_back(Job::CatchUp { after });
             }
+            Input::Locked { after, newer: Some(batches) } => {
+                process.has_read(&batches);
+                self.counts.add("run", "locks");
+                let head = batches.last().map_or(after, Batch::head);
+                process
+                    .core
+                    .locked(&batches, head, now, &mut out)
+                    .map_err(|reason| Broken::of("read", format!("node {node}: {reason}")))?;
+            }
+            Input::Locked { newer: None, .. } => process.core.lock_failed(now),
             Input::CallFinished { payment, result } => {
                 process.core.call_finished(payment, result, now);
             }
@@ -280,6 +294,7 @@ impl World {
                     process.catching_up = true;
                     process.jobs.push_back(Job::CatchUp { after });
                 }
+                Output::Lock { after } => process.jobs.push_back(Job::Lock { after }),
                 Output::Look { heartbeat } => {
                     process.wants_heartbeat |= heartbeat;
                     process.asked_look = Some(process.ask_for_look());

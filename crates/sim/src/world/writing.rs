@@ -1,7 +1,7 @@
 //! A node's writing thread, and what happens to its writes on their way.
 
 use domain::time::{Millis, Timestamp};
-use store::{Append, Appended, Head};
+use store::{Append, Appended, Batch, Head};
 
 use super::{Event, World};
 use crate::auditor::Broken;
@@ -19,6 +19,8 @@ pub(super) enum Done {
     Append { append: Append, answer: Option<Appended> },
     /// The batches after this one can be read, or not.
     CatchUp { after: Head },
+    /// A lock, with the batches after this one, or none.
+    Lock { after: Head },
     /// A heartbeat with this time.
     Beat { at: Timestamp, written: bool },
     /// A look.
@@ -49,7 +51,8 @@ impl World {
             return match job {
                 Job::Append(append) => self.append(node, append),
                 Job::Beat { at } => self.beat(node, at),
-                Job::CatchUp { after } => self.catch_up(node, after),
+                Job::CatchUp { after } => self.read(node, Done::CatchUp { after }),
+                Job::Lock { after } => self.read(node, Done::Lock { after }),
             };
         }
         let idle = if several { process.look_at.min(process.steer_at) } else { process.steer_at };
@@ -122,11 +125,26 @@ impl World {
         self.after(ms, Event::Done { node, life, done: Done::Beat { at, written } });
     }
 
-    fn catch_up(&mut self, node: usize, after: Head) {
+    /// What is read when it is answered: what comes in until then is seen.
+    ///
+    /// A lock keeps nobody out here. Of a process it keeps them out as long as everything goes well, so it may
+    /// be relied on for nothing, and a world in which all locks are lost shows that it is not.
+    fn read(&mut self, node: usize, done: Done) {
         let life = self.nodes[node].life;
         let ms = self.slow_ms();
-        // Read when it is answered: what comes in until then is seen.
-        self.after(ms, Event::Done { node, life, done: Done::CatchUp { after } });
+        self.after(ms, Event::Done { node, life, done });
+    }
+
+    /// What was read after a batch, if the journal can be reached.
+    fn found(&mut self, node: usize, after: Head) -> Result<Option<Vec<Batch>>, Broken> {
+        if self.now < self.outage_until {
+            return Ok(None);
+        }
+        let found = self.archive.after(after);
+        let found = found.map_err(|error| Broken::of("read", format!("node {node}: {error}")))?;
+        self.archive.know_all();
+        self.fold()?;
+        Ok(Some(found))
     }
 
     fn append(&mut self, node: usize, append: Append) {
@@ -227,13 +245,13 @@ impl World {
         if !self.lives(node, life) {
             return Ok(());
         }
-        let readable = self.now >= self.outage_until;
         if let Some(process) = &mut self.nodes[node].process {
             match done {
                 Done::Look(_) => process.looking = false,
-                Done::Append { .. } | Done::CatchUp { .. } | Done::Beat { .. } => {
-                    process.writing = false;
-                }
+                Done::Append { .. }
+                | Done::CatchUp { .. }
+                | Done::Lock { .. }
+                | Done::Beat { .. } => process.writing = false,
             }
         }
         match done {
@@ -244,18 +262,12 @@ impl World {
                 self.put_in(node, Input::Written { append, answer });
             }
             Done::CatchUp { after } => {
-                let batches =
-                    match readable {
-                        true => Some(self.archive.after(after).map_err(|error| {
-                            Broken::of("read", format!("node {node}: {error}"))
-                        })?),
-                        false => None,
-                    };
-                if readable {
-                    self.archive.know_all();
-                    self.fold()?;
-                }
-                self.put_in(node, Input::Batches { batches });
+                let batches = self.found(node, after)?;
+                self.put_in(node, Input::Batches { after, batches });
+            }
+            Done::Lock { after } => {
+                let newer = self.found(node, after)?;
+                self.put_in(node, Input::Locked { after, newer });
             }
             Done::Beat { at, written } => {
                 if written {

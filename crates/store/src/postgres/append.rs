@@ -9,7 +9,6 @@
 //! instead. A batch from before the one it follows, or from too far ahead of the database's clock,
 //! fails by a constraint, and everything sent with it is undone.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -19,7 +18,7 @@ use tokio_postgres::{Error, Statement};
 use super::connection::Connection;
 use super::schema::{BEGIN, COMMIT};
 use super::{failure, history};
-use crate::chain::{self, Checksum, Fit, Tail};
+use crate::chain::{self, Checksum, Fit};
 use crate::{Append, Appended, BatchId, Head, StoreError};
 
 /// How far an `at` may lie ahead of the database's clock.
@@ -29,18 +28,24 @@ pub(super) const AHEAD_MAX_MS: i64 = 2_000;
 const TIME_GOES_ON: &str = "journal_stream_time_goes_on";
 /// And one from the future.
 const IS_NOT_AHEAD: &str = "journal_stream_is_not_ahead";
+/// A first batch hits this while others write the first and the second.
+const IS_NEW: &str = "journal_batch_one_per_number";
 
 const APPEND_FIRST: &str = "
 -- append_first
 WITH moved AS (
     INSERT INTO journal_stream (stream, number, id, previous_at_ms, at_ms, latest_ms)
-    VALUES (
+    SELECT
         $1::integer,
         $2::bigint,
         $3::bytea,
         0,
         $5::bigint,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $8::bigint
+    WHERE NOT EXISTS (
+        SELECT FROM journal_batch
+        WHERE stream = $1::integer
+            AND number = $2::bigint
     )
     ON CONFLICT ON CONSTRAINT journal_stream_one_row DO NOTHING
     RETURNING stream
@@ -70,40 +75,51 @@ SELECT stream, $2::bigint, $3::bytea, $4::bytea, $5::bigint, $6::bytea, $7::byte
 FROM moved
 ";
 
-/// Appends, and answers for each in their order. Where others are expected to come first, it is looked
-/// at the ends of the streams in the same breath: whoever came second then knows it as soon as the first
-/// one does, and is not late for the next turn too.
+/// The checksums of batches, in their order.
+pub(super) fn checksums(appends: &[Append]) -> Vec<Checksum> {
+    appends.iter().map(|append| Checksum::of(append.stream, &append.batch)).collect()
+}
+
+/// Appends, and answers for each in their order.
 pub(super) async fn append(
     connection: &Connection,
     appends: &[Append],
     checksums: &[Checksum],
-    expects_others: bool,
+) -> Result<Vec<Appended>, StoreError> {
+    // One statement is a transaction by itself.
+    let frame = if appends.len() == 1 { Frame::None } else { Frame::Whole };
+    append_as(connection, appends, checksums, frame).await
+}
+
+/// The same in a transaction that was begun, which this ends.
+pub(super) async fn append_in_turn(
+    connection: &Connection,
+    appends: &[Append],
+    checksums: &[Checksum],
+) -> Result<Vec<Appended>, StoreError> {
+    append_as(connection, appends, checksums, Frame::End).await
+}
+
+/// What is sent around the statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    None,
+    /// The beginning of a transaction, and its end.
+    Whole,
+    End,
+}
+
+async fn append_as(
+    connection: &Connection,
+    appends: &[Append],
+    checksums: &[Checksum],
+    frame: Frame,
 ) -> Result<Vec<Appended>, StoreError> {
     connection.take_doubt();
-    // Now, so that nothing has to be waited for between one question and the next.
-    connection.prepared(APPEND_FIRST).await?;
-    connection.prepared(APPEND_NEXT).await?;
-    let (moved, ends) = if expects_others {
-        tokio::join!(
-            biased;
-            write(connection, appends, checksums),
-            history::ends(connection, appends.iter().map(|append| append.stream)),
-        )
-    } else {
-        (write(connection, appends, checksums).await, Ok(BTreeMap::new()))
-    };
-    let (moved, ends) = (moved?, ends?);
+    let moved = write(connection, appends, checksums, frame).await?;
     let mut answers = Vec::with_capacity(appends.len());
     for (append, moved) in appends.iter().zip(moved) {
-        answers.push(if moved {
-            Appended::Appended
-        } else {
-            let end = match ends.get(&append.stream) {
-                Some(end) => *end,
-                None => history::end(connection, append.stream).await?,
-            };
-            look(connection, append, end).await?
-        });
+        answers.push(if moved { Appended::Appended } else { look(connection, append).await? });
     }
     if connection.take_doubt() || answers.contains(&Appended::AlreadyThere) {
         connection.confirm().await?;
@@ -116,26 +132,22 @@ async fn write(
     connection: &Connection,
     appends: &[Append],
     checksums: &[Checksum],
+    frame: Frame,
 ) -> Result<Vec<bool>, StoreError> {
     let first = connection.prepared(APPEND_FIRST).await?;
     let next = connection.prepared(APPEND_NEXT).await?;
     let mut ordered: Vec<usize> = (0..appends.len()).filter(|at| can_come(&appends[*at])).collect();
     ordered.sort_by_key(|at| appends[*at].stream);
 
-    if ordered.is_empty() {
-        return Ok(vec![false; appends.len()]);
-    }
-    // One statement is a transaction by itself.
-    let is_alone = ordered.len() == 1;
     let mut sent: Vec<Sent<'_>> = Vec::with_capacity(ordered.len() + 2);
-    if !is_alone {
+    if frame == Frame::Whole {
         sent.push(Box::pin(command(connection, BEGIN)));
     }
     for at in &ordered {
         let statement = if appends[*at].batch.number == 1 { &first } else { &next };
         sent.push(Box::pin(insert(connection, statement, &appends[*at], checksums[*at])));
     }
-    if !is_alone {
+    if frame != Frame::None {
         sent.push(Box::pin(command(connection, COMMIT)));
     }
     let mut rows = Vec::with_capacity(sent.len());
@@ -143,10 +155,10 @@ async fn write(
         // After the first error all others say only that there was one.
         rows.push(answer.map_err(|error| meaning(&error))?);
     }
-    let rows = if is_alone { &rows[..] } else { &rows[1..rows.len() - 1] };
     let mut moved = vec![false; appends.len()];
+    let rows = rows.into_iter().skip(usize::from(frame == Frame::Whole));
     for (at, rows) in ordered.iter().zip(rows) {
-        moved[*at] = *rows == 1;
+        moved[*at] = rows == 1;
     }
     Ok(moved)
 }
@@ -208,8 +220,9 @@ async fn in_one_go(mut sent: Vec<Sent<'_>>) -> Vec<Result<u64, Error>> {
 }
 
 /// The answer for a batch that did not come in.
-async fn look(connection: &Connection, append: &Append, end: Tail) -> Result<Appended, StoreError> {
+async fn look(connection: &Connection, append: &Append) -> Result<Appended, StoreError> {
     let Append { stream, batch } = append;
+    let end = history::end(connection, *stream).await?;
     match end.fit(append)? {
         Fit::Taken => {
             let stored = history::batch_at(connection, *stream, batch.number).await?;
@@ -219,9 +232,7 @@ async fn look(connection: &Connection, append: &Append, end: Tail) -> Result<App
         }
         Fit::Foreign => Ok(Appended::Conflict { head: end.head }),
         // What it follows came in after it was refused.
-        Fit::Next => Err(StoreError::Unavailable(format!(
-            "stream {stream} moved while it was written; the same can be sent again"
-        ))),
+        Fit::Next => Err(moved()),
     }
 }
 
@@ -232,8 +243,15 @@ fn meaning(error: &Error) -> StoreError {
             StoreError::Invalid("a batch is of an earlier time than the one it follows".to_owned())
         }
         Some(IS_NOT_AHEAD) => ahead(),
+        Some(IS_NEW) => moved(),
         Some(_) | None => failure::of(error),
     }
+}
+
+/// Others were faster, and what they did is seen by looking again.
+fn moved() -> StoreError {
+    let why = "a stream moved while it was written; the same can be sent again";
+    StoreError::Unavailable(why.to_owned())
 }
 
 /// A time that the database's clock has not come to yet.

@@ -37,12 +37,15 @@ const SERVER_LEAST: i32 = 140_000;
 const CONFIRM_MAX: Duration = Duration::from_secs(4);
 
 /// The server gives up sooner than we do, so that what nobody waits for any more does not go on for
-/// long: a statement, one that waits for a lock, and a transaction whose node is gone.
+/// long: a statement, one that waits for a lock, and a transaction whose node is gone. To plan one of our
+/// statements anew, or to compile it, takes longer than to execute it.
 const SET_SESSION: &str = "
 -- set_session
 SET statement_timeout = '5s';
 SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '5s';
+SET plan_cache_mode = 'force_generic_plan';
+SET jit = off;
 SET client_min_messages = 'warning';
 SET default_transaction_isolation = 'read committed'
 ";

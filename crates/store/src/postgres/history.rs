@@ -59,20 +59,14 @@ const READ_HEAD: &str = "
 SELECT number, id, at_ms
 FROM journal_stream
 WHERE stream = $1::integer
-";
-
-const READ_ENDS: &str = "
--- read_ends
-SELECT number, id, at_ms, stream
-FROM journal_stream
-WHERE stream = ANY ($1::integer[])
+ORDER BY number DESC
+LIMIT 1
 ";
 
 const LIST_HEADS: &str = "
 -- list_heads
 SELECT number, id, at_ms, stream
 FROM journal_stream
-ORDER BY stream
 ";
 
 const READ_HEARTBEAT: &str = "
@@ -168,13 +162,8 @@ pub(super) async fn end(connection: &Connection, stream: StreamId) -> Result<Tai
     row.map_or(Ok(Tail::EMPTY), |row| tail(&row))
 }
 
-/// The ends of some streams, of those that have one.
-pub(super) async fn ends(
-    connection: &Connection,
-    streams: impl Iterator<Item = StreamId>,
-) -> Result<BTreeMap<StreamId, Tail>, StoreError> {
-    let streams: Vec<i32> = streams.map(|stream| stream.0.cast_signed()).collect();
-    let rows = connection.rows(READ_ENDS, &[&streams]).await?;
+/// The ends in rows of a number, an id, a time and a stream.
+pub(super) fn ends_of(rows: &[Row]) -> Result<BTreeMap<StreamId, Tail>, StoreError> {
     let end = |row: &Row| {
         let stream: i32 = value(row, 3)?;
         Ok((StreamId(stream.cast_unsigned()), tail(row)?))
@@ -183,12 +172,8 @@ pub(super) async fn ends(
 }
 
 pub(super) async fn heads(connection: &Connection) -> Result<Vec<(StreamId, Head)>, StoreError> {
-    let rows = connection.rows(LIST_HEADS, &[]).await?;
-    let head = |row: &Row| {
-        let stream: i32 = value(row, 3)?;
-        Ok((StreamId(stream.cast_unsigned()), tail(row)?.head))
-    };
-    rows.iter().map(head).collect()
+    let ends = ends_of(&connection.rows(LIST_HEADS, &[]).await?)?;
+    Ok(ends.into_iter().map(|(stream, end)| (stream, end.head)).collect())
 }
 
 pub(super) async fn heartbeat(connection: &Connection) -> Result<Option<u64>, StoreError> {
@@ -207,8 +192,8 @@ fn tail(row: &Row) -> Result<Tail, StoreError> {
     Ok(Tail { head, at_ms: unsigned(value(row, 2)?, "a time")? })
 }
 
-/// A row of [`READ_BATCHES`] or [`READ_BATCH`].
-fn stored(row: &Row) -> Result<(Batch, Checksum), StoreError> {
+/// A batch in a row of all its columns, with its checksum, which is not looked at here.
+pub(super) fn stored(row: &Row) -> Result<(Batch, Checksum), StoreError> {
     let batch = Batch {
         number: unsigned(value(row, 0)?, "a number")?,
         id: BatchId(id(row, 1)?),

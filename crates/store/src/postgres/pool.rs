@@ -119,6 +119,30 @@ impl Pool {
         answer.unwrap_or_else(|_late| Err(self.gave_no_answer(asks, QUESTION_MAX)))
     }
 
+    /// Asks on one that was taken, and gives it back.
+    pub(super) async fn ask_on<T>(
+        &self,
+        server: usize,
+        connection: Connection,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (answer, connection) = self.ask_and_keep(server, connection, question).await?;
+        self.give_back(server, connection);
+        Ok(answer)
+    }
+
+    /// Asks on one that was taken, and that is kept unless it fails.
+    pub(super) async fn ask_and_keep<T>(
+        &self,
+        server: usize,
+        connection: Connection,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<(T, Connection), StoreError> {
+        let answer = tokio::time::timeout(QUESTION_MAX, question(&connection)).await;
+        let answer = answer.unwrap_or_else(|_late| Err(self.gave_no_answer(server, QUESTION_MAX)));
+        Ok((answer?, connection))
+    }
+
     /// A connection for longer than one question, with the server it leads to. It is given back, or dropped.
     pub(super) async fn take(&self) -> Result<(usize, Connection), StoreError> {
         let asks = self.chosen.load(Ordering::Relaxed);

@@ -76,7 +76,10 @@ SET version = $1::integer
 /// database itself refuses what is too far ahead of its clock, or before what it follows; and by the
 /// constraint's name the refusal is known. A body is not compressed: it is dense already, and read
 /// whole.
-const STEPS: [&str; 3] = [
+///
+/// A stream's row changes with each batch, and while any transaction of this database is open, of a report
+/// or a backup, PostgreSQL keeps all that it was. The number in its key leads past those to the last.
+const STEPS: [&str; 4] = [
     "
 -- create_schema_1
 CREATE TABLE journal_meta (
@@ -155,6 +158,12 @@ ADD COLUMN server bigint
 ALTER TABLE journal_meta
 ADD COLUMN format integer NOT NULL DEFAULT 1,
 ADD CONSTRAINT journal_meta_format_is_a_number CHECK (format >= 1)
+",
+    "
+-- create_schema_4
+ALTER TABLE journal_stream
+DROP CONSTRAINT journal_stream_one_row,
+ADD CONSTRAINT journal_stream_one_row PRIMARY KEY (stream, number)
 ",
 ];
 

@@ -1,145 +1,163 @@
-//! That nobody starves who appends to a stream that others append to as well.
+//! Taking turns, where several nodes append to one stream: a lock on the row of its head, from before a
+//! node decides until its commit.
 //!
-//! Whoever came second must read what came first and make their batch anew, and by then the first one's
-//! next batch is there already: left alone, one node would win always (measured: 400 of 400), and would
-//! never hear of the other. So a node that hears of others, and then comes first twice in a row, lets one
-//! append's time pass before its next; and one that does not, after so many in a row that it costs
-//! nothing. That is no agreement and needs none: at worst it is a pause.
+//! Compare-and-append alone lets whoever comes second find out only afterwards: all that it decided is
+//! decided again, and by then the first one's next batch is there. The rows' locks are a queue already,
+//! in which PostgreSQL lets those who wait go one after the other; so a node that knows of others waits
+//! *before* it decides. In one go it locks the rows of its streams, always in the order of the streams,
+//! and reads what is new behind them; it decides; and in one go it appends and commits, which lets the
+//! next one in.
+//!
+//! Nothing rests on it. A node that is silent in its turn for long loses it
+//! ([`super::writers`]), and its batch compares as any other.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
-use crate::{Append, Appended, StreamId};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row};
 
-/// So many appends after a conflict, others are no longer thought to be there.
-const OTHERS_FOR: u32 = 64;
-/// How often in a row one comes first before it pauses, among others.
-const IN_A_ROW: u32 = 2;
-/// And when no others are known of.
-const IN_A_ROW_ALONE: u32 = 32;
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_millis(20);
+use super::connection::{Connection, value};
+use super::schema::{BEGIN, ROLL_BACK};
+use super::{PostgresJournal, append, failure, history};
+use crate::chain::{self, Checksum, Tail};
+use crate::lock::check_locked;
+use crate::{Append, Appended, Batch, Head, Lock, Newer, StoreError, StreamId};
 
-/// How it went of late, by stream.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<BTreeMap<StreamId, Turn>>);
+/// Batches of a stream that are read while others wait, at most: few, for they may be large.
+const BATCHES_MAX: i64 = 64;
 
-#[derive(Debug, Default)]
-struct Turn {
-    /// For how many more appends others are thought to be there.
-    others_for: u32,
-    in_a_row: u32,
-    took: Duration,
+/// One after the other, as they are named. Whoever had to wait gets the row as it is then.
+const LOCK_STREAMS: &str = "
+-- lock_streams
+SELECT locked.number, locked.id, locked.at_ms, locked.stream
+FROM unnest($1::integer[]) AS wanted (stream)
+CROSS JOIN LATERAL (
+    SELECT number, id, at_ms, stream
+    FROM journal_stream
+    WHERE stream = wanted.stream
+    ORDER BY number DESC
+    LIMIT 1
+    FOR NO KEY UPDATE
+) AS locked
+";
+
+/// What is known comes first, without its body, so that the rest can be checked to follow it.
+const READ_NEWER: &str = "
+-- read_newer
+SELECT
+    batch.number,
+    batch.id,
+    batch.previous,
+    batch.at_ms,
+    batch.checksum,
+    CASE
+        WHEN batch.number > known.number THEN batch.body
+        ELSE ''::bytea
+    END,
+    batch.stream
+FROM unnest($1::integer[], $2::bigint[]) AS known (stream, number)
+INNER JOIN journal_batch AS batch
+    ON batch.stream = known.stream
+    AND batch.number BETWEEN known.number AND known.number + $3::bigint
+ORDER BY batch.stream, batch.number
+";
+
+/// A transaction that keeps the rows of some streams.
+pub(super) struct Turn<'j> {
+    journal: &'j PostgresJournal,
+    streams: Vec<StreamId>,
+    server: usize,
+    connection: Connection,
 }
 
-impl Turn {
-    /// How often in a row it may come first.
-    fn most(&self) -> u32 {
-        if self.others_for > 0 { IN_A_ROW } else { IN_A_ROW_ALONE }
+impl<'j> Turn<'j> {
+    pub(super) fn new(
+        journal: &'j PostgresJournal,
+        streams: &[(StreamId, Head)],
+        (server, connection): (usize, Connection),
+    ) -> Self {
+        let streams = streams.iter().map(|(stream, _)| *stream).collect();
+        Self { journal, streams, server, connection }
     }
 }
 
-impl Turns {
-    /// Whether others are thought to append to one of these streams.
-    pub(super) fn expects_others(&self, appends: &[Append]) -> bool {
-        let turns = self.turns();
-        let has_others =
-            |append: &Append| turns.get(&append.stream).is_some_and(|turn| turn.others_for > 0);
-        appends.iter().any(has_others)
-    }
-
-    /// How long to wait before these are sent.
-    pub(super) fn pause(&self, appends: &[Append]) -> Option<Duration> {
-        let mut turns = self.turns();
-        let mut longest = None;
-        for append in appends {
-            if let Some(turn) = turns.get_mut(&append.stream)
-                && turn.in_a_row >= turn.most()
-            {
-                turn.in_a_row = 0;
-                longest = longest.max(Some(turn.took.min(PAUSE_MAX)));
+impl Lock for Turn<'_> {
+    fn append(self: Box<Self>, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
+        let Self { journal, streams, server, connection } = *self;
+        chain::check_appends(appends)?;
+        check_locked(&streams, appends)?;
+        let checksums = append::checksums(appends);
+        let question = async |connection: &Connection| {
+            if appends.is_empty() {
+                connection.run(ROLL_BACK).await?;
+                return Ok(Vec::new());
             }
-        }
-        longest
-    }
-
-    /// What became of those that were sent, and how long that took.
-    pub(super) fn went(&self, appends: &[Append], answers: &[Appended], took: Duration) {
-        let mut turns = self.turns();
-        for (Append { stream, .. }, answer) in appends.iter().zip(answers) {
-            match answer {
-                Appended::Conflict { .. } => {
-                    turns.insert(*stream, Turn { others_for: OTHERS_FOR, in_a_row: 0, took });
-                }
-                Appended::Appended | Appended::AlreadyThere => {
-                    let turn = turns.entry(*stream).or_default();
-                    turn.others_for = turn.others_for.saturating_sub(1);
-                    turn.in_a_row += 1;
-                    turn.took = took;
-                }
-            }
-        }
-    }
-
-    fn turns(&self) -> MutexGuard<'_, BTreeMap<StreamId, Turn>> {
-        self.0.lock().expect("counting does not panic")
+            append::append_in_turn(connection, appends, &checksums).await
+        };
+        let answers =
+            journal.calls.wait(async || journal.pool.ask_on(server, connection, question).await)?;
+        journal.noted(appends, &answers);
+        Ok(answers)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Batch, BatchId, Head};
-
-    const TOOK: Duration = Duration::from_millis(3);
-
-    fn append(stream: u32) -> Append {
-        let (id, previous) = (BatchId(1), BatchId::NONE);
-        let batch = Batch { number: 1, id, previous, at_ms: 0, body: Vec::new() };
-        Append { stream: StreamId(stream), batch }
+/// Waits for the turn, and reads what came before it.
+pub(super) async fn take(
+    connection: &Connection,
+    streams: &[(StreamId, Head)],
+) -> Result<Vec<Newer>, StoreError> {
+    let mut known: Vec<(StreamId, Head)> = streams.to_vec();
+    known.sort_unstable_by_key(|(stream, _)| *stream);
+    let keys: Vec<i32> = known.iter().map(|(stream, _)| stream.0.cast_signed()).collect();
+    let numbers: Vec<i64> = known.iter().map(|(_, after)| after.number.cast_signed()).collect();
+    let which: [&(dyn ToSql + Sync); 1] = [&keys];
+    let known: [&(dyn ToSql + Sync); 3] = [&keys, &numbers, &BATCHES_MAX];
+    // Now, so that nothing has to be waited for in between.
+    let lock = connection.prepared(LOCK_STREAMS).await?;
+    let read = connection.prepared(READ_NEWER).await?;
+    let client = connection.client();
+    let (begun, ends, rows) = tokio::join!(
+        biased;
+        client.batch_execute(BEGIN),
+        client.query(&lock, &which),
+        client.query(&read, &known),
+    );
+    // After the first error all others say only that there was one.
+    let told = |error: Error| failure::of(&error);
+    begun.map_err(told)?;
+    let (ends, rows) = (ends.map_err(told)?, rows.map_err(told)?);
+    let ends = history::ends_of(&ends)?;
+    let mut found: BTreeMap<StreamId, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        let stream: i32 = value(&row, 6)?;
+        found.entry(StreamId(stream.cast_unsigned())).or_default().push(row);
     }
+    let newer = |(stream, after): &(StreamId, Head)| {
+        let rows = found.remove(stream).unwrap_or_default();
+        let head = ends.get(stream).map_or(Head::EMPTY, |end| end.head);
+        Ok(Newer { stream: *stream, batches: follow(*stream, *after, &rows)?, head })
+    };
+    streams.iter().map(newer).collect()
+}
 
-    #[test]
-    fn who_comes_first_twice_among_others_pauses_once() {
-        let turns = Turns::default();
-        let one = [append(1)];
-        let lost = [Appended::Conflict { head: Head::EMPTY }];
-        let won = [Appended::Appended];
-        turns.went(&one, &won, TOOK);
-        turns.went(&one, &won, TOOK);
-        assert_eq!(turns.pause(&one), None, "alone");
-        assert!(!turns.expects_others(&one));
-        turns.went(&one, &lost, TOOK);
-        assert!(turns.expects_others(&one));
-        assert_eq!(turns.pause(&one), None);
-        turns.went(&one, &won, TOOK);
-        assert_eq!(turns.pause(&one), None, "once");
-        turns.went(&one, &won, TOOK);
-        assert_eq!(turns.pause(&[append(2)]), None, "another stream");
-        assert_eq!(turns.pause(&[append(2), append(1)]), Some(TOOK));
-        assert_eq!(turns.pause(&one), None, "it has paused");
-        turns.went(&one, &won, TOOK);
-        turns.went(&one, &lost, TOOK);
-        turns.went(&one, &won, TOOK);
-        assert_eq!(turns.pause(&one), None, "not in a row");
-    }
-
-    #[test]
-    fn after_a_while_it_is_alone_again() {
-        let turns = Turns::default();
-        let one = [append(1)];
-        turns.went(&one, &[Appended::Conflict { head: Head::EMPTY }], TOOK);
-        for _ in 0..OTHERS_FOR {
-            turns.went(&one, &[Appended::Appended], Duration::from_secs(5));
+/// The batches of these rows, the first of which is the known one, if there is one.
+fn follow(stream: StreamId, after: Head, rows: &[Row]) -> Result<Vec<Batch>, StoreError> {
+    let (mut tail, new) = match rows.split_first() {
+        _ if after == Head::EMPTY => (Tail::EMPTY, rows),
+        None => return Err(chain::not_in_stream(stream, after)),
+        Some((known, new)) => {
+            let (known, Checksum(_)) = history::stored(known)?;
+            if known.head() != after {
+                return Err(chain::not_in_stream(stream, after));
+            }
+            (Tail::of(&known), new)
         }
-        assert_eq!(turns.pause(&one), Some(PAUSE_MAX));
-        for _ in 1..IN_A_ROW_ALONE {
-            turns.went(&one, &[Appended::Appended], TOOK);
-            assert_eq!(turns.pause(&one), None);
-        }
-        turns.went(&one, &[Appended::Appended], TOOK);
-        assert_eq!(turns.pause(&one), Some(TOOK), "in case there is somebody");
-        assert!(!turns.expects_others(&one));
+    };
+    let mut batches = Vec::with_capacity(new.len());
+    for row in new {
+        let (batch, checksum) = history::stored(row)?;
+        tail.follow(stream, &batch, checksum)?;
+        batches.push(batch);
     }
+    Ok(batches)
 }

@@ -16,13 +16,16 @@ const FORMAT: &str = ", format ";
 const NODE: &str = ", node ";
 const JOURNAL: &str = ", journal ";
 
+/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as this.
 const SAY_WRITER: &str = "
 -- say_writer
-SELECT set_config(
-    'application_name',
-    left(split_part(current_setting('application_name'), ', format ', 1), 10) || $1::text,
-    false
-)
+SELECT
+    set_config(
+        'application_name',
+        left(split_part(current_setting('application_name'), ', format ', 1), 10) || $1::text,
+        false
+    ),
+    set_config('idle_in_transaction_session_timeout', '1s', false)
 ";
 
 /// Several journals may be in one database.

@@ -10,7 +10,7 @@ use super::snapshots::Snapshots;
 use super::{head_file, history, schema};
 use crate::chain;
 use crate::{
-    Append, Appended, Batch, Epoch, Format, Head, Journal, Options, StoreError, StreamId,
+    Append, Appended, Batch, Epoch, Format, Head, Journal, Locked, Options, StoreError, StreamId,
     WallClock, WriteSnapshot,
 };
 
@@ -98,6 +98,10 @@ impl Journal for SqliteReader {
     }
 
     fn append(&self, _: &[Append]) -> Result<Vec<Appended>, StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn lock(&self, _: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
         Err(StoreError::ReadOnly)
     }
 
