@@ -1109,7 +1109,7 @@ impl<R> Core<R> {
             }
             return;
         }
-        let Waiting { request, to, .. } = waiting;
+        let Waiting { request, mut to, since, .. } = waiting;
         match tell {
             Tell::Reply(reply) => {
                 if let Some(to) = to {
@@ -1119,6 +1119,11 @@ impl<R> Core<R> {
             Tell::Charge(payment) => {
                 self.begun -= 1;
                 let pending = self.pending(payment);
+                // Whoever has waited for the disk for as long as can be does not wait for the provider too.
+                let is_late = now.since(since) >= self.config.append_wait_max;
+                if let Some(to) = to.take_if(|_| is_late) {
+                    out.push(Output::Reply { to, entry, result: Ok(pending.clone()) });
+                }
                 self.paying.insert(payment, PayingCaller { to, entry, since: now, pending });
                 out.push(Output::Call(self.charge(payment, request.instrument)));
             }

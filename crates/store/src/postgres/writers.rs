@@ -16,16 +16,24 @@ const FORMAT: &str = ", format ";
 const NODE: &str = ", node ";
 const JOURNAL: &str = ", journal ";
 
-/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as this.
 const SAY_WRITER: &str = "
 -- say_writer
-SELECT
-    set_config(
-        'application_name',
-        left(split_part(current_setting('application_name'), ', format ', 1), 10) || $1::text,
-        false
-    ),
-    set_config('idle_in_transaction_session_timeout', '1s', false)
+SELECT set_config(
+    'application_name',
+    left(split_part(current_setting('application_name'), ', format ', 1), 10) || $1::text,
+    false
+)
+";
+
+/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as this. And rows are found
+/// by their keys, so that those of several streams are come to in the order of the streams, by every node.
+const SET_WRITER: &str = "
+-- set_writer
+SET idle_in_transaction_session_timeout = '1s';
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off
 ";
 
 /// Several journals may be in one database.
@@ -53,7 +61,8 @@ impl Writer {
     /// Says on a connection to a journal who has it.
     pub(super) async fn say(self, connection: &Connection, epoch: Epoch) -> Result<(), StoreError> {
         let name = format!("{FORMAT}{FORMAT_MAX}{NODE}{:08x}{JOURNAL}{epoch}", self.0);
-        connection.execute(SAY_WRITER, &[&name]).await.map(drop)
+        connection.execute(SAY_WRITER, &[&name]).await?;
+        connection.run(SET_WRITER).await
     }
 }
 
