@@ -938,8 +938,9 @@ impl<R> Core<R> {
         for place in places {
             let view = self.sale.place(place.entry).filter(|view| view.place == *place);
             let Some(view) = view else { continue };
-            self.seen.mark(place.entry, crate::seconds(&self.sale, now));
-            if is_news(&self.sale, &view) {
+            let now = crate::seconds(&self.sale, now);
+            self.seen.mark(place.entry, now);
+            if is_news(&self.sale, &view, now) {
                 entries.push(place.entry);
             }
         }
@@ -1160,8 +1161,8 @@ impl<R> Core<R> {
             body: open.body,
         };
         // Under load each publication costs a copy of every page that is then changed again.
-        let due =
-            now.since(self.published_at) >= self.config.publish_every || open.decided.len() < CALM;
+        let is_calm = open.decided.len() < CALM && self.others_for == 0;
+        let due = is_calm || now.since(self.published_at) >= self.config.publish_every;
         self.in_flight = Some(InFlight {
             head: batch.head(),
             at: open.at,

@@ -146,15 +146,17 @@ impl SaleHandle {
     }
 
     /// Notes that the buyer of a place is there. Says whether the engine must be told at once, for
-    /// it changes what the buyer may expect: one who is away, or admitted and not yet seen.
+    /// it changes what the buyer may expect: one who is away, was away for nearly too long, or is admitted
+    /// and not yet seen.
     #[must_use]
     pub fn saw(&self, publication: &Publication, view: &PlaceView, now: Timestamp) -> bool {
         let entry = view.place.entry;
-        let first = publication.seen.mark(entry, seconds(&publication.sale, now));
+        let now = seconds(&publication.sale, now);
+        let first = publication.seen.mark(entry, now);
         // For one whose turn came also when the mark of this second is of before that: nothing else
         // might be heard of this buyer until it is over.
         let waits = matches!(view.status, Status::Waiting { .. });
-        (first || !waits) && is_news(&publication.sale, view)
+        (first || !waits) && is_news(&publication.sale, view, now)
     }
 
     fn slot(&self, entry: EntryIndex) -> &AtomicU64 {

@@ -21,6 +21,8 @@ const LOOK_EVERY: Millis = 1_000;
 const FRONT_MIN: usize = 512;
 /// Entries looked at in one second for old places, at the most one of so many parts of the line.
 const PARTS_MAX: u32 = 16;
+/// And how much longer it may take until what it has found is written, in seconds.
+const LAST_S: u32 = 2;
 
 /// When presence was journalled last, and where the walk through the line stands.
 #[derive(Debug, Default)]
@@ -47,15 +49,14 @@ impl Presence {
         let limits = sale.limits();
         let mut entries = front(sale, seen, front_len(sale), now);
 
-        // One part of the line each second; as many parts as a fraction of the `place_ttl` allows.
-        let parts = (limits.place_ttl / 8).clamp(1, PARTS_MAX) as usize;
+        let parts = walk_s(sale) as usize;
         let joined = sale.line().joined();
         let from = if self.walked >= joined { 0 } else { self.walked };
         self.walked_before = from;
         self.walked = from + joined.div_ceil(parts);
         let part = (from..self.walked.min(joined)).map(EntryIndex::after);
         let (now, by) = (seconds(sale, now), limits.place_ttl / 2);
-        entries.extend(part.filter(|entry| newly_seen(sale, seen, *entry, by, now)));
+        entries.extend(part.filter(|entry| newly_seen(sale, *entry, seen.last(*entry, now), by)));
         entries.sort_unstable();
         entries.dedup();
         (!entries.is_empty()).then_some(entries)
@@ -71,6 +72,12 @@ impl Presence {
     pub(super) fn next_at(&self, sale: &Sale) -> Option<Timestamp> {
         (sale.line().in_line() > 0).then(|| self.looked_at.plus(LOOK_EVERY))
     }
+}
+
+/// How long a walk along the line takes, in seconds, for it looks at one part in each; as many parts as a
+/// fraction of the `place_ttl` allows.
+fn walk_s(sale: &Sale) -> u32 {
+    (sale.limits().place_ttl / 8).clamp(1, PARTS_MAX)
 }
 
 /// How many may be admitted in one go, about: so many must be known to be there or not.
@@ -107,11 +114,15 @@ pub(super) fn front(
     entries
 }
 
-/// Whether it changes what a buyer may expect that the buyer is there: one who was away, and one whose
-/// turn came and who has not arrived.
-pub(crate) fn is_news(sale: &Sale, view: &PlaceView) -> bool {
+/// Whether it changes what a buyer may expect that the buyer is there at `now`: one who was away, one whose
+/// place would end before the next walk is over, and one whose turn came and who has not arrived.
+pub(crate) fn is_news(sale: &Sale, view: &PlaceView, now: Second) -> bool {
     match view.status {
-        Status::Waiting { away } => away,
+        Status::Waiting { away } => {
+            let place_ttl = sale.limits().place_ttl;
+            let by = place_ttl.saturating_sub(walk_s(sale) + LAST_S);
+            away || newly_seen(sale, view.place.entry, now, by)
+        }
         Status::Admitted { .. } => {
             sale.visit_of_entry(view.place.entry).is_some_and(|visit| visit.arrive_until.is_some())
         }
@@ -123,9 +134,9 @@ pub(crate) fn is_news(sale: &Sale, view: &PlaceView) -> bool {
 }
 
 /// Whether an entry in line was seen at least `by` seconds after what the journal knows.
-fn newly_seen(sale: &Sale, seen: &SeenTable, entry: EntryIndex, by: u32, now: Second) -> bool {
+fn newly_seen(sale: &Sale, entry: EntryIndex, seen: Second, by: u32) -> bool {
     let journalled = sale.line().entry(entry).and_then(|(_, state)| state.seen());
-    journalled.is_some_and(|journalled| seen.last(entry, now).since(journalled) >= by.max(1))
+    journalled.is_some_and(|journalled| seen.since(journalled) >= by.max(1))
 }
 
 /// Seconds over which the pace of admission is measured.

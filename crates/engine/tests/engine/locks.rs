@@ -116,12 +116,18 @@ fn a_lock_that_cannot_be_had_is_asked_for_again() {
     let append = ours.locked(&[]).append();
     ours.appended(append);
     ours.answer(4);
-    // Also when nobody waits for it any more, or nobody would be served again.
+    // Also when nobody waits for it any more: until it is had, nobody is served.
     ours.offer(7, hold(cat, 7, &[3]));
     ours.advance();
     ours.lock_failed();
-    ours.now += 20_000;
+    ours.pass(11_000);
     ours.advance();
     assert_eq!(ours.failure(7), Failure::Unavailable);
-    while ours.looks.pop().is_some() {}
+    assert!(ours.wants_lock());
+    ours.locked(&[]);
+    ours.offer(8, hold(cat, 8, &[3]));
+    ours.advance();
+    let append = ours.locked(&[]).append();
+    ours.appended(append);
+    ours.answer(8);
 }

@@ -1,27 +1,25 @@
-//! Compare and append, by the database itself: one statement for the next batches of any streams.
+//! Compare and append, by the database itself: one statement for each stream.
 //!
-//! The statement moves the head of a stream, if it is the one that the batch was made for, and only
+//! The statement moves the head of the stream, if it is the one that the batch was made for, and only
 //! then inserts the batch. Of two nodes that race, the second waits for the row of the first, sees
-//! that it has moved, and does nothing. It goes through the streams in their order, so that no two nodes
-//! wait for each other in a circle. A stream's first batch needs another statement, in one transaction.
+//! that it has moved, and does nothing. The appends of several streams are one transaction, sent in
+//! one go and in the order of the streams, so that no two of them wait for each other in a circle.
 //!
 //! What did not come in is looked at afterwards: whether it was there already, or what is there
 //! instead. A batch from before the one it follows, or from too far ahead of the database's clock,
 //! fails by a constraint, and everything sent with it is undone.
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row, Statement};
+use tokio_postgres::{Error, Statement};
 
-use super::connection::{Connection, value};
+use super::connection::Connection;
 use super::schema::{BEGIN, COMMIT};
 use super::{failure, history};
 use crate::chain::{self, Checksum, Fit};
-use crate::{Append, Appended, BatchId, Head, StoreError, StreamId};
+use crate::{Append, Appended, BatchId, Head, StoreError};
 
 /// How far an `at` may lie ahead of the database's clock.
 pub(super) const AHEAD_MAX_MS: i64 = 2_000;
@@ -38,67 +36,43 @@ const APPEND_FIRST: &str = "
 WITH moved AS (
     INSERT INTO journal_stream (stream, number, id, previous_at_ms, at_ms, latest_ms)
     SELECT
-        new.stream,
-        new.number,
-        new.id,
+        $1::integer,
+        $2::bigint,
+        $3::bytea,
         0,
-        new.at_ms,
+        $5::bigint,
         (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $8::bigint
-    FROM unnest($1::integer[], $2::bigint[], $3::bytea[], $5::bigint[])
-        AS new (stream, number, id, at_ms)
     WHERE NOT EXISTS (
-        SELECT FROM journal_batch AS batch
-        WHERE batch.stream = new.stream
-            AND batch.number = new.number
+        SELECT FROM journal_batch
+        WHERE stream = $1::integer
+            AND number = $2::bigint
     )
     ON CONFLICT ON CONSTRAINT journal_stream_one_row DO NOTHING
     RETURNING stream
 )
 INSERT INTO journal_batch (stream, number, id, previous, at_ms, checksum, body)
-SELECT new.stream, new.number, new.id, new.previous, new.at_ms, new.checksum, new.body
-FROM unnest(
-    $1::integer[],
-    $2::bigint[],
-    $3::bytea[],
-    $4::bytea[],
-    $5::bigint[],
-    $6::bytea[],
-    $7::bytea[]
-) AS new (stream, number, id, previous, at_ms, checksum, body)
-INNER JOIN moved
-    ON moved.stream = new.stream
-RETURNING stream
+SELECT stream, $2::bigint, $3::bytea, $4::bytea, $5::bigint, $6::bytea, $7::bytea
+FROM moved
 ";
 
 const APPEND_NEXT: &str = "
 -- append_next
 WITH moved AS (
-    UPDATE journal_stream AS head
+    UPDATE journal_stream
     SET
-        number = new.number,
-        id = new.id,
-        previous_at_ms = head.at_ms,
-        at_ms = new.at_ms,
+        number = $2::bigint,
+        id = $3::bytea,
+        previous_at_ms = at_ms,
+        at_ms = $5::bigint,
         latest_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $8::bigint
-    FROM unnest(
-        $1::integer[],
-        $2::bigint[],
-        $3::bytea[],
-        $4::bytea[],
-        $5::bigint[],
-        $6::bytea[],
-        $7::bytea[]
-    ) AS new (stream, number, id, previous, at_ms, checksum, body)
-    WHERE head.stream = new.stream
-        AND head.number = new.number - 1
-        AND head.id = new.previous
-    RETURNING
-        new.stream, new.number, new.id, new.previous, new.at_ms, new.checksum, new.body
+    WHERE stream = $1::integer
+        AND number = $2::bigint - 1
+        AND id = $4::bytea
+    RETURNING stream
 )
 INSERT INTO journal_batch (stream, number, id, previous, at_ms, checksum, body)
-SELECT stream, number, id, previous, at_ms, checksum, body
+SELECT stream, $2::bigint, $3::bytea, $4::bytea, $5::bigint, $6::bytea, $7::bytea
 FROM moved
-RETURNING stream
 ";
 
 /// The checksums of batches, in their order.
@@ -112,7 +86,9 @@ pub(super) async fn append(
     appends: &[Append],
     checksums: &[Checksum],
 ) -> Result<Vec<Appended>, StoreError> {
-    append_as(connection, appends, checksums, false).await
+    // One statement is a transaction by itself.
+    let frame = if appends.len() == 1 { Frame::None } else { Frame::Whole };
+    append_as(connection, appends, checksums, frame).await
 }
 
 /// The same in a transaction that was begun, which this ends.
@@ -121,24 +97,29 @@ pub(super) async fn append_in_turn(
     appends: &[Append],
     checksums: &[Checksum],
 ) -> Result<Vec<Appended>, StoreError> {
-    append_as(connection, appends, checksums, true).await
+    append_as(connection, appends, checksums, Frame::End).await
+}
+
+/// What is sent around the statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    None,
+    /// The beginning of a transaction, and its end.
+    Whole,
+    End,
 }
 
 async fn append_as(
     connection: &Connection,
     appends: &[Append],
     checksums: &[Checksum],
-    is_begun: bool,
+    frame: Frame,
 ) -> Result<Vec<Appended>, StoreError> {
     connection.take_doubt();
-    let moved = write(connection, appends, checksums, is_begun).await?;
+    let moved = write(connection, appends, checksums, frame).await?;
     let mut answers = Vec::with_capacity(appends.len());
-    for append in appends {
-        answers.push(if moved.contains(&append.stream) {
-            Appended::Appended
-        } else {
-            look(connection, append).await?
-        });
+    for (append, moved) in appends.iter().zip(moved) {
+        answers.push(if moved { Appended::Appended } else { look(connection, append).await? });
     }
     if connection.take_doubt() || answers.contains(&Appended::AlreadyThere) {
         connection.confirm().await?;
@@ -146,45 +127,38 @@ async fn append_as(
     Ok(answers)
 }
 
-/// Writes those that come next, durably, and says in which streams they did.
+/// Writes those that come next, durably, and says which they were.
 async fn write(
     connection: &Connection,
     appends: &[Append],
     checksums: &[Checksum],
-    is_begun: bool,
-) -> Result<BTreeSet<StreamId>, StoreError> {
-    let mut new: Vec<(&Append, &Checksum)> = appends.iter().zip(checksums).collect();
-    new.retain(|(append, _)| can_come(append));
-    new.sort_by_key(|(append, _)| append.stream);
-    let (first, next): (Vec<_>, Vec<_>) =
-        new.into_iter().partition(|(append, _)| append.batch.number == 1);
-    let statements = [(APPEND_FIRST, first), (APPEND_NEXT, next)];
-    let statements = statements.into_iter().filter(|(_, new)| !new.is_empty());
-    let statements: Vec<(&str, Columns<'_>)> =
-        statements.map(|(text, new)| (text, Columns::of(&new))).collect();
-    let mut prepared = Vec::with_capacity(statements.len());
-    for (text, _) in &statements {
-        prepared.push(connection.prepared(text).await?);
-    }
-    // One statement is a transaction by itself.
-    let (begins, ends) = (!is_begun && statements.len() > 1, is_begun || statements.len() > 1);
-    let mut sent: Vec<Sent<'_>> = Vec::with_capacity(4);
-    if begins {
+    frame: Frame,
+) -> Result<Vec<bool>, StoreError> {
+    let first = connection.prepared(APPEND_FIRST).await?;
+    let next = connection.prepared(APPEND_NEXT).await?;
+    let mut ordered: Vec<usize> = (0..appends.len()).filter(|at| can_come(&appends[*at])).collect();
+    ordered.sort_by_key(|at| appends[*at].stream);
+
+    let mut sent: Vec<Sent<'_>> = Vec::with_capacity(ordered.len() + 2);
+    if frame == Frame::Whole {
         sent.push(Box::pin(command(connection, BEGIN)));
     }
-    for (statement, (_, new)) in prepared.iter().zip(&statements) {
-        sent.push(Box::pin(new.insert(connection, statement)));
+    for at in &ordered {
+        let statement = if appends[*at].batch.number == 1 { &first } else { &next };
+        sent.push(Box::pin(insert(connection, statement, &appends[*at], checksums[*at])));
     }
-    if ends {
+    if frame != Frame::None {
         sent.push(Box::pin(command(connection, COMMIT)));
     }
-    let mut moved = BTreeSet::new();
+    let mut rows = Vec::with_capacity(sent.len());
     for answer in in_one_go(sent).await {
         // After the first error all others say only that there was one.
-        for row in answer.map_err(|error| meaning(&error))? {
-            let stream: i32 = value(&row, 0)?;
-            moved.insert(StreamId(stream.cast_unsigned()));
-        }
+        rows.push(answer.map_err(|error| meaning(&error))?);
+    }
+    let mut moved = vec![false; appends.len()];
+    let rows = rows.into_iter().skip(usize::from(frame == Frame::Whole));
+    for (at, rows) in ordered.iter().zip(rows) {
+        moved[*at] = rows == 1;
     }
     Ok(moved)
 }
@@ -194,53 +168,43 @@ fn can_come(append: &Append) -> bool {
     (append.batch.number == 1) == (append.batch.previous == BatchId::NONE)
 }
 
-/// Batches, by the columns of their table.
-struct Columns<'b> {
-    streams: Vec<i32>,
-    numbers: Vec<i64>,
-    ids: Vec<Vec<u8>>,
-    previous: Vec<Vec<u8>>,
-    at_ms: Vec<i64>,
-    checksums: Vec<&'b [u8]>,
-    bodies: Vec<&'b [u8]>,
+async fn insert(
+    connection: &Connection,
+    statement: &Statement,
+    Append { stream, batch }: &Append,
+    checksum: Checksum,
+) -> Result<u64, Error> {
+    let (key, number) = (stream.0.cast_signed(), batch.number.cast_signed());
+    let (id, previous) = (batch.id.0.to_be_bytes(), batch.previous.0.to_be_bytes());
+    let at_ms = batch.at_ms.cast_signed();
+    connection
+        .client()
+        .execute(
+            statement,
+            &[
+                &key,
+                &number,
+                &&id[..],
+                &&previous[..],
+                &at_ms,
+                &&checksum.0[..],
+                &batch.body,
+                &AHEAD_MAX_MS,
+            ],
+        )
+        .await
 }
 
-impl<'b> Columns<'b> {
-    fn of(new: &[(&'b Append, &'b Checksum)]) -> Self {
-        let batches = || new.iter().map(|(append, _)| &append.batch);
-        Self {
-            streams: new.iter().map(|(append, _)| append.stream.0.cast_signed()).collect(),
-            numbers: batches().map(|batch| batch.number.cast_signed()).collect(),
-            ids: batches().map(|batch| batch.id.0.to_be_bytes().to_vec()).collect(),
-            previous: batches().map(|batch| batch.previous.0.to_be_bytes().to_vec()).collect(),
-            at_ms: batches().map(|batch| batch.at_ms.cast_signed()).collect(),
-            checksums: new.iter().map(|(_, checksum)| &checksum.0[..]).collect(),
-            bodies: batches().map(|batch| &batch.body[..]).collect(),
-        }
-    }
-
-    async fn insert(
-        &self,
-        connection: &Connection,
-        statement: &Statement,
-    ) -> Result<Vec<Row>, Error> {
-        let Self { streams, numbers, ids, previous, at_ms, checksums, bodies } = self;
-        let values: [&(dyn ToSql + Sync); 8] =
-            [streams, numbers, ids, previous, at_ms, checksums, bodies, &AHEAD_MAX_MS];
-        connection.client().query(statement, &values).await
-    }
-}
-
-async fn command(connection: &Connection, text: &str) -> Result<Vec<Row>, Error> {
-    connection.client().batch_execute(text).await.map(|()| Vec::new())
+async fn command(connection: &Connection, text: &str) -> Result<u64, Error> {
+    connection.client().batch_execute(text).await.map(|()| 0)
 }
 
 /// Something that is sent as soon as it is looked at, and then waited for.
-type Sent<'s> = Pin<Box<dyn Future<Output = Result<Vec<Row>, Error>> + 's>>;
+type Sent<'s> = Pin<Box<dyn Future<Output = Result<u64, Error>> + 's>>;
 
 /// Sends all of them, in their order and without waiting for answers in between.
-async fn in_one_go(mut sent: Vec<Sent<'_>>) -> Vec<Result<Vec<Row>, Error>> {
-    let mut answers: Vec<Option<_>> = sent.iter().map(|_| None).collect();
+async fn in_one_go(mut sent: Vec<Sent<'_>>) -> Vec<Result<u64, Error>> {
+    let mut answers: Vec<Option<Result<u64, Error>>> = sent.iter().map(|_| None).collect();
     poll_fn(|context| {
         for (sent, answer) in sent.iter_mut().zip(&mut answers) {
             if answer.is_none()

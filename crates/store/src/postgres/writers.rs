@@ -25,15 +25,10 @@ SELECT set_config(
 )
 ";
 
-/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as this. And rows are found
-/// by their keys, so that those of several streams are come to in the order of the streams, by every node.
+/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as this.
 const SET_WRITER: &str = "
 -- set_writer
-SET idle_in_transaction_session_timeout = '1s';
-SET enable_seqscan = off;
-SET enable_bitmapscan = off;
-SET enable_hashjoin = off;
-SET enable_mergejoin = off
+SET idle_in_transaction_session_timeout = '1s'
 ";
 
 /// Several journals may be in one database.
