@@ -22,9 +22,9 @@ use super::writers::Writer;
 use super::{Access, schema};
 use crate::{Epoch, Head, StoreError, StreamId};
 
-/// Connections, at most. One appends, one reads, one writes snapshots, and others are for whoever
-/// looks; more would only wait for each other in the server.
-const CONNECTIONS_MAX: usize = 6;
+/// Connections, at most, beside one that is taken for longer. One appends, one reads, one writes
+/// snapshots, and others are for whoever looks; more would only wait for each other in the server.
+const CONNECTIONS_MAX: usize = 5;
 
 /// How long a question may take, with connecting for it: less than a caller waits for an append.
 pub(crate) const QUESTION_MAX: Duration = Duration::from_secs(8);
