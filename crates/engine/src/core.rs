@@ -656,7 +656,7 @@ impl<R> Core<R> {
     }
 
     /// Others are kept out until after the next [`Core::advance`], which must be called at once. What they
-    /// have written comes first, and if that is not all up to `head`, another lock is asked for.
+    /// have written comes first, and if that is not all up to `head`, the rest is read without a lock.
     ///
     /// # Errors
     /// As of [`Core::caught_up`].
@@ -679,6 +679,8 @@ impl<R> Core<R> {
         if self.tip == head {
             self.lock = Lock::Held(asked);
             self.seen_head = head.number;
+        } else {
+            self.behind(head);
         }
         Ok(())
     }
@@ -739,7 +741,7 @@ impl<R> Core<R> {
         if self.others_for == 0 || matches!(self.lock, Lock::Held(_)) {
             self.decide_all(now, out);
             self.lock = Lock::None;
-        } else if self.is_locking_worth_it(now) {
+        } else if self.locks_at(now) == Some(now) {
             self.lock = Lock::Asked(now);
             out.push(Output::Lock { after: self.tip });
         }
@@ -771,18 +773,18 @@ impl<R> Core<R> {
         self.seal(now, out);
     }
 
-    /// Whether there is something to decide, and a lock may be asked for that.
-    fn is_locking_worth_it(&self, now: Timestamp) -> bool {
-        let may = self.lock == Lock::None && self.in_flight.is_none() && self.lock_at <= now;
+    /// When a lock may be asked for, if there is something to decide.
+    fn locks_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let may = self.lock == Lock::None && self.in_flight.is_none() && !self.is_in_doubt(now);
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         let waits = self.queues.iter().any(|queue| !queue.is_empty());
-        may && !self.is_in_doubt(now)
-            && (self.store_failing
-                || self.is_silent(now)
-                || !self.turned_away.is_empty()
-                || (waits && self.unsure.len() < UNSURE_MAX)
-                || is_due(self.settles_at())
-                || is_due(self.presence.next_at(&self.sale)))
+        let is_worth_it = self.store_failing
+            || self.is_silent(now)
+            || !self.turned_away.is_empty()
+            || (waits && self.unsure.len() < UNSURE_MAX)
+            || is_due(self.settles_at())
+            || is_due(self.presence.next_at(&self.sale));
+        (may && is_worth_it).then(|| self.lock_at.max(now))
     }
 
     /// When what is durable is shown, if it is not yet: at once, or a little later where another batch is
@@ -805,14 +807,17 @@ impl<R> Core<R> {
             || !self.unsure.is_empty()
             || self.lock != Lock::None
             || self.is_in_doubt(now);
-        let is_turn = self.others_for == 0 || (self.lock == Lock::None && self.in_flight.is_none());
-        let room = is_turn && self.has_room(now);
+        let is_free = self.others_for == 0;
+        let may_lock = !is_free && self.lock == Lock::None && self.in_flight.is_none();
+        // What is due already waits for the lock with all the rest.
+        let later = |at: Timestamp| is_free || at > now;
+        let room = (is_free || may_lock) && self.has_room(now);
         [
-            (is_turn && self.others_for > 0 && self.store_failing).then_some(self.lock_at),
+            self.locks_at(now).filter(|_| may_lock),
             self.shows_at(),
-            self.settles_at().filter(|_| room),
+            self.settles_at().filter(|at| room && later(*at)),
             self.calls.next_at(),
-            self.presence.next_at(&self.sale).filter(|_| room),
+            self.presence.next_at(&self.sale).filter(|at| room && later(*at)),
             self.in_flight.as_ref().and_then(|b| b.retry.as_ref()).map(|(_, at)| *at),
             waits.then_some(self.patience_at),
         ]

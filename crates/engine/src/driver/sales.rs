@@ -545,6 +545,7 @@ impl Sales {
             sale.wake_at = sale.core.next_wake(now);
             sale.handle.core_stands(&sale.core.state(), now);
         }
+        self.send_locked();
         self.replies.tell();
         self.caught_up_with_looks();
         self.lose_patience(now);
@@ -555,9 +556,7 @@ impl Sales {
             let _ended = self.writes.send(job);
         }
         if !self.appends.is_empty() {
-            let requests = std::mem::take(&mut self.requests);
-            self.shared.meters.commit_requests.observe(requests as u64);
-            self.crowd.came(requests);
+            self.note_requests();
             self.appends_in_flight += self.appends.len();
         } else if self.appends_in_flight == 0
             && self.locks == Locks::None
@@ -577,15 +576,31 @@ impl Sales {
         }
     }
 
-    /// Hands the writer what it is to do: what is decided with the locks ends them.
-    fn send(&mut self) {
-        // The writer ends only after this thread told it to.
+    /// Hands the writer what was decided with the locks, first of all, for others wait for their end.
+    fn send_locked(&mut self) {
         if let Locks::Held(streams) = &self.locks {
             let is_locked = |append: &mut Append| streams.contains(&append.stream);
-            let locked = self.appends.extract_if(.., is_locked).collect();
+            let locked: Vec<Append> = self.appends.extract_if(.., is_locked).collect();
+            if !locked.is_empty() {
+                self.note_requests();
+            }
+            self.appends_in_flight += locked.len();
+            // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::AppendLocked(locked));
             self.locks = Locks::Ending;
         }
+    }
+
+    /// A commit begins.
+    fn note_requests(&mut self) {
+        let requests = std::mem::take(&mut self.requests);
+        self.shared.meters.commit_requests.observe(requests as u64);
+        self.crowd.came(requests);
+    }
+
+    /// Hands the writer what else it is to do.
+    fn send(&mut self) {
+        // The writer ends only after this thread told it to.
         if !self.appends.is_empty() {
             let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
         }

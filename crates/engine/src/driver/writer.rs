@@ -48,7 +48,8 @@ pub(super) struct Snapshot {
     pub(super) sale: Sale,
 }
 
-/// Writes until told to stop: all appends that wait as one commit, and the heartbeat.
+/// Writes until told to stop: all appends that wait as one commit, those with locks as another, and the
+/// heartbeat.
 pub(super) fn write(
     journal: &dyn Journal,
     shared: &Arc<Shared>,
@@ -57,7 +58,7 @@ pub(super) fn write(
 ) {
     let mut steer_at = Timestamp::default();
     let (mut locks, mut to_lock) = (None::<Box<dyn Lock + '_>>, Vec::new());
-    let (mut appends, mut beat_at) = (Vec::new(), None);
+    let (mut appends, mut to_read, mut beat_at) = (Vec::new(), Vec::new(), None);
     loop {
         let now = shared.clock.now();
         // Nothing comes between a lock and its end: others wait.
@@ -85,15 +86,12 @@ pub(super) fn write(
             match job {
                 Job::Append(more) => appends.extend(more),
                 Job::Beat { at } => beat_at = Some(at),
-                Job::CatchUp { stream, after } => {
-                    let batches = read_on(journal, StreamId(stream), after);
-                    shared.inbox.put(Input::Batches { stream, after, batches });
-                }
+                Job::CatchUp { stream, after } => to_read.push((stream, after)),
                 Job::Lock(streams) => to_lock = streams,
                 Job::AppendLocked(locked) => {
-                    if let Some(lock) = locks.take() {
-                        append(shared, locked, true, |appends| lock.append(appends));
-                    }
+                    let lock =
+                        locks.take().expect("it was told of the locks, and of their end once");
+                    append(shared, locked, true, |appends| lock.append(appends));
                 }
                 Job::Stop => {
                     drop(locks);
@@ -110,6 +108,10 @@ pub(super) fn write(
         }
         if locks.is_some() {
             continue;
+        }
+        for (stream, after) in to_read.drain(..) {
+            let batches = read_on(journal, StreamId(stream), after);
+            shared.inbox.put(Input::Batches { stream, after, batches });
         }
         if !appends.is_empty() {
             let appends = std::mem::take(&mut appends);

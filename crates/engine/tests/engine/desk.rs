@@ -210,6 +210,8 @@ impl Desk {
     pub(crate) fn advance(&mut self) -> &mut Self {
         let mut out = Vec::new();
         self.core.advance(Timestamp(self.now), &mut out);
+        let wake_at = self.core.next_wake(Timestamp(self.now));
+        assert!(self.is_let_in || wake_at > Timestamp(self.now), "it spins");
         self.keep(out);
         if self.is_let_in && self.lock.is_some() {
             self.locked(&[]);

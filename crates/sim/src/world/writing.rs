@@ -127,8 +127,7 @@ impl World {
 
     /// What is read when it is answered: what comes in until then is seen.
     ///
-    /// A lock keeps nobody out here. Of a process it keeps them out as long as everything goes well, so it may
-    /// be relied on for nothing, and a world in which all locks are lost shows that it is not.
+    /// A lock keeps nobody out here. A real one does only as long as all goes well, so nothing may rely on it.
     fn read(&mut self, node: usize, done: Done) {
         let life = self.nodes[node].life;
         let ms = self.slow_ms();

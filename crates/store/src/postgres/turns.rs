@@ -23,8 +23,9 @@ use crate::chain::{self, Checksum, Tail};
 use crate::lock::check_locked;
 use crate::{Append, Appended, Batch, Head, Lock, Newer, StoreError, StreamId};
 
-/// Batches of a stream that are read while others wait, at most: few, for they may be large.
+/// Batches of a stream that are read while others wait, at most, and their bytes, unless the first has more.
 const BATCHES_MAX: i64 = 64;
+const BYTES_MAX: i64 = 256 << 10;
 
 /// One after the other, as they are named. Whoever had to wait gets the row as it is then.
 const LOCK_STREAMS: &str = "
@@ -54,12 +55,28 @@ SELECT
         WHEN batch.number > known.number THEN batch.body
         ELSE ''::bytea
     END,
-    batch.stream
+    known.stream
 FROM unnest($1::integer[], $2::bigint[]) AS known (stream, number)
-INNER JOIN journal_batch AS batch
-    ON batch.stream = known.stream
-    AND batch.number BETWEEN known.number AND known.number + $3::bigint
-ORDER BY batch.stream, batch.number
+CROSS JOIN LATERAL (
+    SELECT
+        number,
+        id,
+        previous,
+        at_ms,
+        checksum,
+        body,
+        sum(octet_length(body)) OVER (ORDER BY number) AS page_bytes
+    FROM (
+        SELECT number, id, previous, at_ms, checksum, body
+        FROM journal_batch
+        WHERE stream = known.stream
+            AND number >= known.number
+        ORDER BY number
+        LIMIT $3::bigint + 1
+    ) AS page
+) AS batch
+WHERE batch.number <= known.number + 1
+    OR batch.page_bytes <= $4::bigint
 ";
 
 /// A transaction that keeps the rows of some streams.
@@ -111,7 +128,7 @@ pub(super) async fn take(
     let keys: Vec<i32> = known.iter().map(|(stream, _)| stream.0.cast_signed()).collect();
     let numbers: Vec<i64> = known.iter().map(|(_, after)| after.number.cast_signed()).collect();
     let which: [&(dyn ToSql + Sync); 1] = [&keys];
-    let known: [&(dyn ToSql + Sync); 3] = [&keys, &numbers, &BATCHES_MAX];
+    let known: [&(dyn ToSql + Sync); 4] = [&keys, &numbers, &BATCHES_MAX, &BYTES_MAX];
     // Now, so that nothing has to be waited for in between.
     let lock = connection.prepared(LOCK_STREAMS).await?;
     let read = connection.prepared(READ_NEWER).await?;

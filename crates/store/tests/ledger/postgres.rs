@@ -16,6 +16,7 @@ use store::{Journal, StreamId};
 use crate::against_the_rules::{Interlude, dump, history, narrow, short, tables_of, texts};
 use crate::desk::{Desk, journal};
 use crate::page::described;
+use crate::trouble::until_one;
 
 /// How often anything is tried that must succeed in the end.
 const TRIES_MAX: u32 = 10_000;
@@ -422,6 +423,9 @@ fn what_a_failover_takes_back_is_written_again() {
     let place = desk.join();
     desk.hold(place, &[0, 1]).unwrap();
     desk.commit();
+    // What a commit waits for is the standby's disk, and not that it can be read there.
+    let end = primary.run("public", "SELECT pg_current_wal_flush_lsn()");
+    until_one(&standby, &format!("SELECT (pg_last_wal_replay_lsn() >= '{end}')::integer"));
     let before = dump_of(&standby, desk_with_file(&desk));
     standby.crash();
     assert_eq!(ledger.catch_up(&*desk.journal).unwrap().batches, 1);

@@ -16,7 +16,7 @@ use crate::postgres::{kept_by, level, server, setup};
 const ASKS_MAX: u32 = 10_000;
 
 /// Asks again until PostgreSQL answers `1`.
-fn until_one(server: &Server, question: &str) {
+pub(crate) fn until_one(server: &Server, question: &str) {
     let is_so = (0..ASKS_MAX).any(|_| server.run("public", question) == "1");
     assert!(is_so, "in vain: {question}");
 }
