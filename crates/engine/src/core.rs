@@ -1,9 +1,9 @@
 //! The core: one sale's state machine between its requests and its journal.
 //!
 //! Inputs are requests ([`Core::offer`]), the store's answers ([`Core::appended`],
-//! [`Core::append_failed`], [`Core::conflict`] with [`Core::caught_up`]), the provider's answers
-//! ([`Core::call_finished`]), signs of life of the store ([`Core::heartbeat`]) and time
-//! ([`Core::advance`]). Outputs are [`Output`]s. Nothing here does I/O, reads a clock or makes
+//! [`Core::append_failed`], [`Core::conflict`] with [`Core::caught_up`], [`Core::locked`],
+//! [`Core::lock_failed`], [`Core::looked`]), the provider's answers ([`Core::call_finished`]), signs of
+//! life of the store ([`Core::heartbeat`]) and time ([`Core::advance`]). Outputs are [`Output`]s. Nothing here does I/O, reads a clock or makes
 //! randomness; `R` is whatever names a caller.
 //!
 //! Commands are decided one after another on the working copy and collect in the *open* batch.
@@ -773,9 +773,13 @@ impl<R> Core<R> {
         self.seal(now, out);
     }
 
-    /// When a lock may be asked for, if there is something to decide.
+    /// Whether others are about, and it is time to wait for a turn among them.
+    fn may_lock(&self) -> bool {
+        self.others_for > 0 && self.lock == Lock::None && self.in_flight.is_none()
+    }
+
+    /// When a lock may be asked for, if there is something to decide with one.
     fn locks_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let may = self.lock == Lock::None && self.in_flight.is_none() && !self.is_in_doubt(now);
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         let waits = self.queues.iter().any(|queue| !queue.is_empty());
         let is_worth_it = self.store_failing
@@ -784,7 +788,7 @@ impl<R> Core<R> {
             || (waits && self.unsure.len() < UNSURE_MAX)
             || is_due(self.settles_at())
             || is_due(self.presence.next_at(&self.sale));
-        (may && is_worth_it).then(|| self.lock_at.max(now))
+        (self.may_lock() && !self.is_in_doubt(now) && is_worth_it).then(|| self.lock_at.max(now))
     }
 
     /// When what is durable is shown, if it is not yet: at once, or a little later where another batch is
@@ -808,12 +812,11 @@ impl<R> Core<R> {
             || self.lock != Lock::None
             || self.is_in_doubt(now);
         let is_free = self.others_for == 0;
-        let may_lock = !is_free && self.lock == Lock::None && self.in_flight.is_none();
         // What is due already waits for the lock with all the rest.
         let later = |at: Timestamp| is_free || at > now;
-        let room = (is_free || may_lock) && self.has_room(now);
+        let room = (is_free || self.may_lock()) && self.has_room(now);
         [
-            self.locks_at(now).filter(|_| may_lock),
+            self.locks_at(now),
             self.shows_at(),
             self.settles_at().filter(|at| room && later(*at)),
             self.calls.next_at(),

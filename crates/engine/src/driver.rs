@@ -2,8 +2,9 @@
 //!
 //! The deciding thread takes what came in, lets each core that has something to do advance, and
 //! hands the batches of all of them to the writer as one commit. It never waits for the disk. Where
-//! other nodes write the same journal, one more thread looks for what they have written, and everything
-//! that is shown is known to be as new as one of its looks ([`Looks`](crate::Looks)).
+//! other nodes write the same journal, what is decided in turns with them is a commit of its own; one
+//! more thread looks for what they have written, and everything that is shown is known to be as new as
+//! one of its looks ([`Looks`](crate::Looks)).
 
 mod crowd;
 mod follower;

@@ -278,7 +278,8 @@ pub trait Journal: Send + Sync {
     /// and each finds out only afterwards that another one came first.
     ///
     /// It saves work and no more. Appends compare as ever, for a lock ends when its process is silent for a
-    /// second, and where one process has the journal there is nobody to keep out.
+    /// second, where one process has the journal there is nobody to keep out, and nobody is kept from writing
+    /// the first batch of a stream.
     ///
     /// # Errors
     /// Those of [`Journal::append`] and [`Journal::read`]; no lock is held then.

@@ -2,7 +2,8 @@
 //!
 //! Of the marks in the [`SeenTable`] those are journalled that matter: everywhere, when the
 //! journalled time has become old against `place_ttl`; near the front, when it has become old
-//! against `presence_window`, so that a turn finds the buyer present.
+//! against `presence_window`, so that a turn finds the buyer present. Whoever comes back when the place
+//! is about to end is journalled at once.
 
 use std::collections::VecDeque;
 
@@ -21,7 +22,7 @@ const LOOK_EVERY: Millis = 1_000;
 const FRONT_MIN: usize = 512;
 /// Entries looked at in one second for old places, at the most one of so many parts of the line.
 const PARTS_MAX: u32 = 16;
-/// And how much longer it may take until what it has found is written, in seconds.
+/// How much longer than the walk it may take until what was found on it is written, in seconds.
 const LAST_S: u32 = 2;
 
 /// When presence was journalled last, and where the walk through the line stands.

@@ -529,7 +529,7 @@ impl Sales {
     }
 
     /// Lets every core that has something to do advance, and sends what they want appended as one
-    /// commit.
+    /// commit, after another one of what was decided with locks.
     fn advance(&mut self, now: Timestamp) {
         let due: Vec<u32> = self
             .running
@@ -558,6 +558,8 @@ impl Sales {
         if !self.appends.is_empty() {
             self.note_requests();
             self.appends_in_flight += self.appends.len();
+            // The writer ends only after this thread told it to.
+            let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
         } else if self.appends_in_flight == 0
             && self.locks == Locks::None
             && self.to_lock.is_empty()
@@ -565,7 +567,10 @@ impl Sales {
             // They were all answered without a commit.
             self.requests = 0;
         }
-        self.send();
+        if self.locks == Locks::None && !self.to_lock.is_empty() {
+            let _ended = self.writes.send(Job::Lock(std::mem::take(&mut self.to_lock)));
+            self.locks = Locks::Asked;
+        }
         if self.beat_at <= now {
             let owes = self.running.values().any(|sale| sale.core.owes_silence(now))
                 || self.may_lack_sales(now);
@@ -585,7 +590,6 @@ impl Sales {
                 self.note_requests();
             }
             self.appends_in_flight += locked.len();
-            // The writer ends only after this thread told it to.
             let _ended = self.writes.send(Job::AppendLocked(locked));
             self.locks = Locks::Ending;
         }
@@ -596,18 +600,6 @@ impl Sales {
         let requests = std::mem::take(&mut self.requests);
         self.shared.meters.commit_requests.observe(requests as u64);
         self.crowd.came(requests);
-    }
-
-    /// Hands the writer what else it is to do.
-    fn send(&mut self) {
-        // The writer ends only after this thread told it to.
-        if !self.appends.is_empty() {
-            let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
-        }
-        if self.locks == Locks::None && !self.to_lock.is_empty() {
-            let _ended = self.writes.send(Job::Lock(std::mem::take(&mut self.to_lock)));
-            self.locks = Locks::Asked;
-        }
     }
 
     /// After a silence: whether another node may have put on a sale before it that is not known here. A

@@ -56,7 +56,7 @@ impl Writer {
         Ok(Self(random))
     }
 
-    /// Says on a connection to a journal who has it.
+    /// Says on a connection to a journal who has it, and sets it up for taking turns ([`super::turns`]).
     pub(super) async fn say(self, connection: &Connection, epoch: Epoch) -> Result<(), StoreError> {
         let name = format!("{FORMAT}{FORMAT_MAX}{NODE}{:08x}{JOURNAL}{epoch}", self.0);
         connection.execute(SAY_WRITER, &[&name]).await?;

@@ -349,13 +349,20 @@ fn one_that_cannot_be_used_is_made_again_and_a_newer_one_left_alone() {
     assert_eq!(sound, dump_of(&server, &desk));
 }
 
-/// A database with two box offices has one ledger, and they do not fight for it.
-#[test]
-fn the_ledger_of_another_journal_is_left_alone() {
+/// A box office whose ledger has everything, and who keeps it.
+pub(crate) fn office() -> (Server, String, Desk, Ledger) {
     let server = server();
     let url = server.make_schema("office");
     let desk = Desk::open_on(&url, Limits::default());
-    drop(level(&kept_by("one", &url), &*desk.journal));
+    let ledger = level(&kept_by("one", &url), &*desk.journal);
+    (server, url, desk, ledger)
+}
+
+/// A database with two box offices has one ledger, and they do not fight for it.
+#[test]
+fn the_ledger_of_another_journal_is_left_alone() {
+    let (server, _, _desk, ledger) = office();
+    drop(ledger);
     let other = server.make_schema("other");
     let other_desk = Desk::open_on(&other, Limits::default());
     let refused = Ledger::open(&kept_by("two", &other), &*other_desk.journal).unwrap_err();

@@ -10,7 +10,7 @@ use store::ledger::{Differences, Ledger, LedgerError, Progress};
 use store::{Append, Batch, BatchId, Head, StreamId};
 
 use crate::desk::{Desk, journal, schedule};
-use crate::postgres::{kept_by, level, server, setup};
+use crate::postgres::{kept_by, level, office, server, setup};
 
 /// How often anything is asked that must be so in the end.
 const ASKS_MAX: u32 = 10_000;
@@ -47,10 +47,7 @@ fn before_each_visit(server: &Server, what: &str) {
 /// One event may move all rows of a sale: longer than any other statement may take.
 #[test]
 fn a_piece_may_take_long_and_nobody_who_looks_waits_for_it() {
-    let server = server();
-    let url = server.make_schema("office");
-    let mut desk = Desk::open_on(&url, Limits::default());
-    let mut one = level(&kept_by("one", &url), &*desk.journal);
+    let (server, url, mut desk, mut one) = office();
     let mut two = Ledger::open(&kept_by("two", &url), &*desk.journal).unwrap();
     before_each_visit(&server, "PERFORM pg_sleep(5.5)");
     server.run("public", "UPDATE ledger.keeper SET until_ms = until_ms - 5000");
@@ -70,10 +67,7 @@ fn a_piece_may_take_long_and_nobody_who_looks_waits_for_it() {
 
 #[test]
 fn a_sale_that_cannot_be_written_keeps_no_other_from_it() {
-    let server = server();
-    let url = server.make_schema("office");
-    let mut desk = Desk::open_on(&url, Limits::default());
-    let mut ledger = level(&kept_by("one", &url), &*desk.journal);
+    let (server, _, mut desk, mut ledger) = office();
     before_each_visit(&server, "RAISE EXCEPTION 'not now'");
     desk.join();
     desk.commit();
@@ -182,10 +176,8 @@ fn a_server_that_has_lost_its_place_is_left() {
 /// Also made anew, which does not ask whether it is of use.
 #[test]
 fn nobody_makes_the_ledger_of_another_journal_anew() {
-    let server = server();
-    let url = server.make_schema("office");
-    let desk = Desk::open_on(&url, Limits::default());
-    drop(level(&kept_by("one", &url), &*desk.journal));
+    let (server, url, desk, ledger) = office();
+    drop(ledger);
     let other = server.make_schema("other");
     let other_desk = Desk::open_on(&other, Limits::default());
     let refused = Ledger::rebuild(&kept_by("two", &other), &*other_desk.journal).unwrap_err();
