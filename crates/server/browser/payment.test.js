@@ -64,7 +64,7 @@ test("a hold that runs out on the page is told, and the seats are free again", a
 test("the last minute is announced once", async () => {
   await atPayment({ hold_ttl: 61 }, async ({ page }) => {
     const urgent = page.locator("#urgent");
-    await page.waitForFunction(() => document.getElementById("urgent")?.textContent !== "");
+    await page.waitForFunction(() => (document.getElementById("urgent")?.textContent ?? "") !== "");
     assert.equal(await urgent.textContent(), "결제할 시간이 1분 남았습니다.");
     const changes = await page.evaluate(async () => {
       let count = 0;

@@ -136,6 +136,7 @@ test("the best seats side by side are held at one press, or it is said why not",
     await press(page.getByRole("button", { name: "한 좌석 적게" }));
     await press(page.getByRole("button", { name: "연석 2석 잡기" }));
     await arrives(page, "/pay");
+    await page.getByRole("heading", { name: reads.payTitle }).waitFor();
     const seats = await page.locator("tbody th").allInnerTexts();
     assert.match(seats.join(" "), /^(A1 A2|A4 A5)$/);
 
