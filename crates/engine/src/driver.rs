@@ -1,8 +1,9 @@
-//! Runs the cores: one thread decides for all sales, one writes the journal, one writes snapshots.
+//! Runs the cores: one thread decides for all sales, one writes the journal, one takes turns at it with
+//! other nodes, one writes snapshots.
 //!
 //! The deciding thread takes what came in, lets each core that has something to do advance, and
 //! hands the batches of all of them to the writer as one commit. It never waits for the disk. Where
-//! other nodes write the same journal, what is decided in turns with them is a commit of its own; one
+//! other nodes write the same journal, what is decided in a turn among them is a commit of its own; one
 //! more thread looks for what they have written, and everything that is shown is known to be as new as
 //! one of its looks ([`Looks`](crate::Looks)).
 
@@ -34,7 +35,7 @@ use crate::recovery::ReplayError;
 use crate::{CallResult, Calls, Config, Failure, NewSale, Reply, Request, Warrant, Watch};
 use follower::Following;
 use inbox::{Inbox, Input};
-use sales::Sales;
+use sales::{Sales, Writers};
 pub(crate) use writer::step_back;
 
 /// Why the engine did not start.
@@ -114,6 +115,7 @@ impl Engine {
     ) -> Result<Arc<Self>, StartError> {
         let began_ms = uptime_ms();
         let (writes, to_write) = mpsc::channel();
+        let (turns, to_take) = mpsc::channel();
         let (snapshots, to_keep) = mpsc::sync_channel(1);
         let recovered = sales::recover(journal.as_ref())?;
         let format = journal.format().map_err(ReplayError::Store)?;
@@ -138,13 +140,17 @@ impl Engine {
             meters: Meters::default(),
             watch: config.watch.clone(),
         });
-        let sales =
-            Sales::new(recovered, Arc::new(config), shared.clone(), calls, writes, snapshots);
+        let writers = Writers { writes, turns, snapshots };
+        let sales = Sales::new(recovered, Arc::new(config), shared.clone(), calls, writers);
         let epoch = journal.epoch().0;
         let mut threads = vec![
             spawn("maepyo-writer", {
                 let (journal, shared) = (journal.clone(), shared.clone());
                 move || writer::write(journal.as_ref(), &shared, format, &to_write)
+            })?,
+            spawn("maepyo-turns", {
+                let (journal, shared) = (journal.clone(), shared.clone());
+                move || writer::take_turns(journal.as_ref(), &shared, &to_take)
             })?,
             spawn("maepyo-snapshots", {
                 let journal = journal.clone();

@@ -379,7 +379,7 @@ impl<'j> Story<'j> {
                 }
                 Output::Lock { after } => {
                     let locked = self.journal.lock(&[(STREAM, after)]).unwrap();
-                    let Newer { batches, head, .. } = &locked.newer[0];
+                    let Newer { batches, head, .. } = locked.newer[0].as_ref().unwrap();
                     let Node { core, last_at, .. } = &mut self.nodes[node];
                     if let Some(last) = batches.last() {
                         *last_at = Timestamp(last.at_ms).max(*last_at);

@@ -369,6 +369,12 @@ impl Server {
         noted.lines().next()?.trim().parse().ok()
     }
 
+    /// Where it listens beside its socket.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// What it logged.
     #[must_use]
     pub fn said(&self) -> String {

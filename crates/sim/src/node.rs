@@ -1,8 +1,8 @@
-//! One node: a core, its handle, its inbox and the thread that waits for the journal.
+//! One node: a core, its handle, its inbox and the threads that wait for the journal.
 //!
 //! It is what `engine`'s driver is, without threads: a turn takes out everything that came in, hands
 //! it to the core, lets the core advance and does what the core wants done; one operation on the
-//! journal at a time, and a heartbeat every two seconds. Where there are several nodes, each looks at
+//! journal at a time, and one more for turns among the nodes, and a heartbeat every two seconds. Where there are several nodes, each looks at
 //! the journal's head now and then and when its core or a reader asks for it, beside the operations; and
 //! reads wait for looks as those of the server do.
 
@@ -50,10 +50,9 @@ pub(crate) enum Input {
         after: Head,
         batches: Option<Vec<Batch>>,
     },
-    /// A lock, and the batches that are new after this one; or none is to be had.
+    /// A lock, with what is new or the first of it, and where the journal stands; or none is to be had.
     Locked {
-        after: Head,
-        newer: Option<Vec<Batch>>,
+        newer: Option<(Vec<Batch>, Head)>,
     },
     CallFinished {
         payment: PaymentIndex,
@@ -61,7 +60,7 @@ pub(crate) enum Input {
     },
 }
 
-/// Something for the writing thread.
+/// Something for the writing thread, or for the one that takes turns.
 #[derive(Debug)]
 pub(crate) enum Job {
     Append(Append),
@@ -113,6 +112,11 @@ pub(crate) struct Process {
     pub(crate) inbox: Vec<Input>,
     pub(crate) jobs: VecDeque<Job>,
     pub(crate) writing: bool,
+    /// Of a turn among the nodes: a lock, and what is appended with it.
+    pub(crate) turns: VecDeque<Job>,
+    pub(crate) taking_turn: bool,
+    /// What the next advance wants appended is appended with the lock.
+    pub(crate) has_lock: bool,
     pub(crate) beat_at: Timestamp,
     /// When the writing thread looks up next, of those times that are on the agenda.
     pub(crate) idle_until: Moment,
@@ -131,8 +135,9 @@ pub(crate) struct Process {
     pub(crate) asked_look: Option<u64>,
     /// Looks that found what is not shown yet.
     pub(crate) looked: Vec<Looked>,
-    /// An append whose answer is awaited.
+    /// An append whose answer is awaited, and whether it is one of a turn.
     pub(crate) append_out: bool,
+    pub(crate) append_in_turn: bool,
     /// The newer batches are being read.
     pub(crate) catching_up: bool,
     pub(crate) wake_at: Timestamp,

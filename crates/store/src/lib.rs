@@ -282,7 +282,8 @@ pub trait Journal: Send + Sync {
     /// the first batch of a stream.
     ///
     /// # Errors
-    /// Those of [`Journal::append`] and [`Journal::read`]; no lock is held then.
+    /// Those of [`Journal::append`]; no lock is held then. What is wrong with one stream alone, as of
+    /// [`Journal::read`], is said in its place.
     fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError>;
 
     /// The batches of a stream after `after`, in order: as many as fit `limit_bytes` (bodies and a

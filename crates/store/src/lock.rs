@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::chain;
 use crate::{Append, Appended, Batch, Head, Journal, StoreError, StreamId};
 
 /// Keeps others from appending to the streams it was asked for ([`Journal::lock`]). Dropped, it lets go of
@@ -28,8 +29,8 @@ pub struct Newer {
 
 /// A lock, and what is new in the streams that it is for, in the order in which they were asked for.
 pub struct Locked<'j> {
-    /// What is new.
-    pub newer: Vec<Newer>,
+    /// What is new, or why it cannot be read, which is no matter of the other streams.
+    pub newer: Vec<Result<Newer, StoreError>>,
     /// Keeps others out.
     pub lock: Box<dyn Lock + 'j>,
 }
@@ -61,11 +62,12 @@ pub(crate) fn alone<'j>(
     journal: &'j dyn Journal,
     streams: &[(StreamId, Head)],
 ) -> Result<Locked<'j>, StoreError> {
+    streams.iter().try_for_each(|(stream, _)| chain::check_stream(*stream))?;
     let newer = |(stream, after): &(StreamId, Head)| {
         let batches = journal.read(*stream, *after, BYTES_MAX)?;
         Ok(Newer { stream: *stream, batches, head: journal.head(*stream)? })
     };
-    let newer = streams.iter().map(newer).collect::<Result<Vec<_>, StoreError>>()?;
+    let newer = streams.iter().map(newer).collect();
     let streams = streams.iter().map(|(stream, _)| *stream).collect();
     Ok(Locked { newer, lock: Box::new(Alone { journal, streams }) })
 }

@@ -241,18 +241,14 @@ impl Journal for PostgresJournal {
     fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
         self.may_write()?;
         streams.iter().try_for_each(|(stream, _)| chain::check_stream(*stream))?;
-        let (newer, taken) = self.calls.wait(async || {
-            let (server, connection) = self.pool.take().await?;
-            let take = async |connection: &Connection| turns::take(connection, streams).await;
-            let (newer, connection) = self.pool.ask_and_keep(server, connection, take).await?;
-            Ok((newer, (server, connection)))
-        })?;
-        for Newer { stream, batches, .. } in &newer {
+        let take = async |connection: &Connection| turns::take(connection, streams).await;
+        let (newer, kept) = self.calls.wait(async || self.pool.ask_and_keep(take).await)?;
+        for Newer { stream, batches, .. } in newer.iter().flatten() {
             if let Some(last) = batches.last() {
                 self.pool.knows(*stream, last.head());
             }
         }
-        Ok(Locked { newer, lock: Box::new(Turn::new(self, streams, taken)) })
+        Ok(Locked { newer, lock: Box::new(Turn::new(self, streams, kept)) })
     }
 
     fn read(

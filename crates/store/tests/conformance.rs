@@ -171,7 +171,7 @@ fn a_lock_shows_what_is_new(journal: &dyn Journal) {
         journal.lock(&[(TWO, Head::EMPTY), (ONE, ones[0].head())]).unwrap();
     let of_one = Newer { stream: ONE, batches: ones[1..].to_vec(), head: ones[2].head() };
     let of_two = Newer { stream: TWO, batches: vec![], head: Head::EMPTY };
-    assert_eq!(newer, [of_two, of_one], "in the order asked for");
+    assert_eq!(newer, [Ok(of_two), Ok(of_one)], "in the order asked for");
     let (foreign, first) = (Batch { number: 3, ..after(&ones[1]) }, chain(1).remove(0));
     let foreign = Batch { id: BatchId(99), ..foreign };
     let answers = lock.append(&[to(ONE, &foreign), to(TWO, &first)]).unwrap();
@@ -183,7 +183,8 @@ fn a_lock_shows_what_is_new(journal: &dyn Journal) {
     for _ in 0..3 {
         // Nothing to append, or no word of it.
         let Locked { newer, lock } = journal.lock(&known).unwrap();
-        assert!(newer.iter().all(|newer| newer.batches.is_empty()), "{newer:?}");
+        let is_old = |newer: &Result<Newer, _>| newer.as_ref().unwrap().batches.is_empty();
+        assert!(newer.iter().all(is_old), "{newer:?}");
         assert_eq!(lock.append(&[]).unwrap(), []);
         drop(journal.lock(&known).unwrap());
     }
@@ -197,9 +198,15 @@ fn a_lock_is_for_its_streams_alone(journal: &dyn Journal) {
     let next = after(&ones[0]);
     let answer = lock(TWO, Head::EMPTY).unwrap().lock.append(&[to(ONE, &next)]);
     assert!(matches!(answer, Err(StoreError::Invalid(_))), "{answer:?}");
-    for head in [next.head(), Head { id: BatchId(99), ..ones[0].head() }] {
-        let error = lock(ONE, head).unwrap_err();
-        assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+    for (wrong, number) in [next.head(), Head { id: BatchId(99), ..ones[0].head() }].iter().zip(1..)
+    {
+        // What is wrong with one is no matter of the others.
+        let Locked { newer, lock } = journal.lock(&[(ONE, *wrong), (TWO, Head::EMPTY)]).unwrap();
+        assert!(matches!(newer[0], Err(StoreError::Corrupt(_))), "{newer:?}");
+        let twos = newer[1].as_ref().unwrap().batches.clone();
+        let batch = twos.last().map_or_else(|| chain(1).remove(0), after);
+        assert_eq!(batch.number, number);
+        assert_eq!(lock.append(&[to(TWO, &batch)]).unwrap(), [Appended::Appended]);
     }
     let past = StreamId(StreamId::MAX.0 + 1);
     let error = lock(past, Head::EMPTY).unwrap_err();

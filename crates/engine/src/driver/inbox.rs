@@ -43,9 +43,13 @@ pub(super) enum Input {
     Looked(Looked),
     /// What stands in a stream behind `after`.
     Batches { stream: u32, after: Head, batches: Result<Vec<store::Batch>, StoreError> },
-    /// What is new in streams that nobody else appends to until [`super::writer::Job::AppendLocked`], or
-    /// that they cannot be locked.
-    Locked { streams: Vec<StreamId>, newer: Result<Vec<Newer>, StoreError> },
+    /// What is new in streams that nobody else appends to until [`super::writer::Turn::Append`], or that
+    /// they cannot be locked.
+    Locked {
+        streams: Vec<StreamId>,
+        /// To each of them in its place.
+        newer: Result<Vec<Result<Newer, StoreError>>, StoreError>,
+    },
     /// Finish what was accepted.
     Stop,
 }

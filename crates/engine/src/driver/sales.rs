@@ -14,7 +14,7 @@ use domain::id::PerformanceId;
 use domain::time::{Millis, Timestamp};
 use domain::{Command, Refusal, Sale};
 use store::codec::{FORMAT_MAX, write_catalogue};
-use store::{Append, Appended, Batch, BatchId, Format, Head, Journal, Newer, StreamId};
+use store::{Append, Appended, Batch, BatchId, Format, Head, Journal, Newer, StoreError, StreamId};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -22,7 +22,7 @@ use super::crowd::{self, Crowd};
 use super::follower::Looked;
 use super::inbox::Input;
 use super::replies::{Replies, ReplyTo};
-use super::writer::{Job, Snapshot};
+use super::writer::{Job, Snapshot, Turn};
 use crate::clock::uptime_ms;
 use crate::core::{Core, Look, Output};
 use crate::directory::Directory;
@@ -119,6 +119,14 @@ struct Adding {
     to: Option<AddedTo>,
 }
 
+/// What leads to the threads that wait for the disk, which end after this one.
+#[derive(Debug)]
+pub(super) struct Writers {
+    pub(super) writes: Sender<Job>,
+    pub(super) turns: Sender<Turn>,
+    pub(super) snapshots: SyncSender<Snapshot>,
+}
+
 /// Streams that others are kept from.
 #[derive(Debug, PartialEq, Eq)]
 enum Locks {
@@ -160,8 +168,7 @@ pub(super) struct Sales {
     config: Arc<Config>,
     shared: Arc<Shared>,
     calls: Box<dyn Calls>,
-    writes: Sender<Job>,
-    snapshots: SyncSender<Snapshot>,
+    writers: Writers,
     appends: Vec<Append>,
     appends_in_flight: usize,
     /// Streams to be locked, behind these batches, once the locks before have ended.
@@ -180,8 +187,7 @@ impl Sales {
         config: Arc<Config>,
         shared: Arc<Shared>,
         calls: Box<dyn Calls>,
-        writes: Sender<Job>,
-        snapshots: SyncSender<Snapshot>,
+        writers: Writers,
     ) -> Self {
         let AllRecovered { catalogue, catalogue_head, sales, alive_at } = recovered;
         let mut all = Self {
@@ -204,8 +210,7 @@ impl Sales {
             config,
             shared,
             calls,
-            writes,
-            snapshots,
+            writers,
             appends: Vec::new(),
             appends_in_flight: 0,
             to_lock: Vec::new(),
@@ -395,7 +400,7 @@ impl Sales {
     fn appended(
         &mut self,
         appends: Vec<Append>,
-        result: Result<Vec<Appended>, store::StoreError>,
+        result: Result<Vec<Appended>, StoreError>,
         now: Timestamp,
     ) {
         let answers = match result {
@@ -506,7 +511,7 @@ impl Sales {
     fn locked(
         &mut self,
         streams: Vec<StreamId>,
-        newer: Result<Vec<Newer>, store::StoreError>,
+        newer: Result<Vec<Result<Newer, StoreError>>, StoreError>,
         now: Timestamp,
     ) {
         let Ok(newer) = newer else {
@@ -518,14 +523,24 @@ impl Sales {
             }
             return;
         };
-        self.locks = Locks::Held(streams);
-        for Newer { stream: StreamId(stream), batches, head } in newer {
+        for (stream, newer) in streams.iter().zip(newer) {
+            let StreamId(stream) = *stream;
             let Some(sale) = self.running.get_mut(&stream) else { continue };
-            match sale.core.locked(&batches, head, now, &mut self.out) {
-                Ok(()) => self.has_read(stream, &batches, now),
-                Err(error) => self.cannot_read(stream, &error),
+            match newer {
+                Ok(Newer { batches, head, .. }) => {
+                    match sale.core.locked(&batches, head, now, &mut self.out) {
+                        Ok(()) => self.has_read(stream, &batches, now),
+                        Err(error) => self.cannot_read(stream, &error),
+                    }
+                }
+                // Whoever reads it alone says why it cannot be read.
+                Err(_unread) => {
+                    sale.core.locked_blindly(&mut self.out);
+                    self.put_out(stream);
+                }
             }
         }
+        self.locks = Locks::Held(streams);
     }
 
     /// Lets every core that has something to do advance, and sends what they want appended as one
@@ -553,13 +568,13 @@ impl Sales {
             self.appends.push(append);
         }
         while let Some((_, job)) = self.read_again.pop_front_if(|(at, _)| *at <= now) {
-            let _ended = self.writes.send(job);
+            let _ended = self.writers.writes.send(job);
         }
         if !self.appends.is_empty() {
             self.note_requests();
             self.appends_in_flight += self.appends.len();
             // The writer ends only after this thread told it to.
-            let _ended = self.writes.send(Job::Append(std::mem::take(&mut self.appends)));
+            let _ended = self.writers.writes.send(Job::Append(std::mem::take(&mut self.appends)));
         } else if self.appends_in_flight == 0
             && self.locks == Locks::None
             && self.to_lock.is_empty()
@@ -568,7 +583,7 @@ impl Sales {
             self.requests = 0;
         }
         if self.locks == Locks::None && !self.to_lock.is_empty() {
-            let _ended = self.writes.send(Job::Lock(std::mem::take(&mut self.to_lock)));
+            let _ended = self.writers.turns.send(Turn::Lock(std::mem::take(&mut self.to_lock)));
             self.locks = Locks::Asked;
         }
         if self.beat_at <= now {
@@ -576,12 +591,12 @@ impl Sales {
                 || self.may_lack_sales(now);
             self.beat_at = now.plus(if owes { RETRY_AFTER } else { HEARTBEAT_EVERY });
             if !owes {
-                let _ended = self.writes.send(Job::Beat { at: now });
+                let _ended = self.writers.writes.send(Job::Beat { at: now });
             }
         }
     }
 
-    /// Hands the writer what was decided with the locks, first of all, for others wait for their end.
+    /// Hands out what was decided with the locks, first of all, for others wait for their end.
     fn send_locked(&mut self) {
         if let Locks::Held(streams) = &self.locks {
             let is_locked = |append: &mut Append| streams.contains(&append.stream);
@@ -590,7 +605,7 @@ impl Sales {
                 self.note_requests();
             }
             self.appends_in_flight += locked.len();
-            let _ended = self.writes.send(Job::AppendLocked(locked));
+            let _ended = self.writers.turns.send(Turn::Append(locked));
             self.locks = Locks::Ending;
         }
     }
@@ -665,14 +680,14 @@ impl Sales {
                     });
                 }
                 Output::CatchUp { after } => {
-                    let _ended = self.writes.send(Job::CatchUp { stream, after });
+                    let _ended = self.writers.writes.send(Job::CatchUp { stream, after });
                 }
                 Output::Lock { after } => self.to_lock.push((StreamId(stream), after)),
                 Output::Snapshot { sale: state, head } => {
                     let last_at = sale.last_at;
                     let snapshot =
                         Snapshot { stream: StreamId(stream), head, last_at, sale: state };
-                    if self.snapshots.try_send(snapshot).is_err() {
+                    if self.writers.snapshots.try_send(snapshot).is_err() {
                         tracing::debug!(
                             stream,
                             "a snapshot is being written; the next one is due later"
@@ -812,7 +827,7 @@ impl Sales {
         if is_behind && self.adding_in_flight.is_none() && !self.catalogue_behind {
             self.catalogue_behind = true;
             let (stream, after) = (CATALOGUE.0, self.catalogue_head);
-            let _ended = self.writes.send(Job::CatchUp { stream, after });
+            let _ended = self.writers.writes.send(Job::CatchUp { stream, after });
         }
     }
 
@@ -867,9 +882,9 @@ impl Sales {
                     last_at: sale.last_at,
                     sale: state,
                 };
-                let _ended = self.snapshots.send(snapshot);
+                let _ended = self.writers.snapshots.send(snapshot);
             }
         }
-        let _ended = self.writes.send(Job::Stop);
+        let _ended = self.writers.writes.send(Job::Stop);
     }
 }

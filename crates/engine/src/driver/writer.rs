@@ -1,4 +1,5 @@
-//! The threads that wait for the disk: one for the journal, one for snapshots.
+//! The threads that wait for the disk: one for the journal, one for turns among other nodes, and one for
+//! snapshots.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use domain::Sale;
 use domain::time::{Millis, Timestamp};
-use store::{Append, Appended, Format, Head, Journal, Lock, Locked, StoreError, StreamId};
+use store::{Append, Appended, Format, Head, Journal, Locked, StoreError, StreamId};
 
 use super::Shared;
 use super::inbox::Input;
@@ -31,12 +32,17 @@ pub(super) enum Job {
     Beat { at: Timestamp },
     /// Read what stands in a stream behind `after`.
     CatchUp { stream: u32, after: Head },
-    /// Lock these streams and read what stands behind these heads; none is locked yet.
-    Lock(Vec<(StreamId, Head)>),
-    /// What was decided with the locks that are held, which end.
-    AppendLocked(Vec<Append>),
     /// Sync, and end.
     Stop,
+}
+
+/// A part of a turn among other nodes, each of which has both.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Lock these streams and read what stands behind these heads.
+    Lock(Vec<(StreamId, Head)>),
+    /// What was decided with the locks, which end.
+    Append(Vec<Append>),
 }
 
 /// Something for the snapshot thread.
@@ -48,8 +54,7 @@ pub(super) struct Snapshot {
     pub(super) sale: Sale,
 }
 
-/// Writes until told to stop: all appends that wait as one commit, those with locks as another, and the
-/// heartbeat.
+/// Writes until told to stop: all appends that wait as one commit, and the heartbeat.
 pub(super) fn write(
     journal: &dyn Journal,
     shared: &Arc<Shared>,
@@ -57,12 +62,10 @@ pub(super) fn write(
     jobs: &Receiver<Job>,
 ) {
     let mut steer_at = Timestamp::default();
-    let (mut locks, mut to_lock) = (None::<Box<dyn Lock + '_>>, Vec::new());
     let (mut appends, mut to_read, mut beat_at) = (Vec::new(), Vec::new(), None);
     loop {
         let now = shared.clock.now();
-        // Nothing comes between a lock and its end: others wait.
-        if now >= steer_at && locks.is_none() {
+        if now >= steer_at {
             if let Ok(store_now) = journal.now_ms() {
                 shared.clock.steer(Timestamp(store_now));
                 // Only of a store that has just answered: what is to be appended waits for both.
@@ -75,8 +78,7 @@ pub(super) fn write(
             }
             steer_at = now.plus(STEER_EVERY);
         }
-        let patience = steer_at.since(now).max(if locks.is_some() { STEER_EVERY } else { 0 });
-        let patience = Duration::from_millis(patience);
+        let patience = Duration::from_millis(steer_at.since(now));
         let mut next = match jobs.recv_timeout(patience) {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Timeout) => continue,
@@ -87,14 +89,7 @@ pub(super) fn write(
                 Job::Append(more) => appends.extend(more),
                 Job::Beat { at } => beat_at = Some(at),
                 Job::CatchUp { stream, after } => to_read.push((stream, after)),
-                Job::Lock(streams) => to_lock = streams,
-                Job::AppendLocked(locked) => {
-                    let lock =
-                        locks.take().expect("it was told of the locks, and of their end once");
-                    append(shared, locked, true, |appends| lock.append(appends));
-                }
                 Job::Stop => {
-                    drop(locks);
                     if !appends.is_empty() {
                         append(shared, appends, false, |appends| journal.append(appends));
                     }
@@ -105,9 +100,6 @@ pub(super) fn write(
                 }
             }
             next = jobs.try_recv().ok();
-        }
-        if locks.is_some() {
-            continue;
         }
         for (stream, after) in to_read.drain(..) {
             let batches = read_on(journal, StreamId(stream), after);
@@ -120,29 +112,34 @@ pub(super) fn write(
         if let Some(at) = beat_at.take() {
             beat(journal, shared, at);
         }
-        if !to_lock.is_empty() {
-            locks = lock(journal, shared, &std::mem::take(&mut to_lock));
-        }
     }
 }
 
-/// Waits for the locks, and hands over what is new.
-fn lock<'j>(
-    journal: &'j dyn Journal,
-    shared: &Shared,
-    streams: &[(StreamId, Head)],
-) -> Option<Box<dyn Lock + 'j>> {
-    let began = Stopwatch::start();
-    let locked = journal.lock(streams);
-    told(shared, locked.as_ref().err());
-    let (newer, lock) = match locked {
-        Ok(Locked { newer, lock }) => (Ok(newer), Some(lock)),
-        Err(error) => (Err(error), None),
-    };
-    shared.meters.lock_time.observe(began.nanos());
-    let streams = streams.iter().map(|(stream, _)| *stream).collect();
-    shared.inbox.put(Input::Locked { streams, newer });
-    lock
+/// Takes turns among other nodes until nobody asks for any more: waits for the locks, hands over what is
+/// new, and appends what is decided then. A thread of its own, for a node that is asleep in its turn keeps
+/// others waiting, and sales that they have for themselves shall not.
+pub(super) fn take_turns(journal: &dyn Journal, shared: &Shared, turns: &Receiver<Turn>) {
+    let mut held = None;
+    for turn in turns {
+        match turn {
+            Turn::Lock(streams) => {
+                let began = Stopwatch::start();
+                let locked = journal.lock(&streams);
+                shared.meters.lock_time.observe(began.nanos());
+                told(shared, locked.as_ref().err());
+                let newer = locked.map(|Locked { newer, lock }| {
+                    held = Some(lock);
+                    newer
+                });
+                let streams = streams.into_iter().map(|(stream, _)| stream).collect();
+                shared.inbox.put(Input::Locked { streams, newer });
+            }
+            Turn::Append(appends) => {
+                let lock = held.take().expect("it was said that the streams are locked");
+                append(shared, appends, true, |appends| lock.append(appends));
+            }
+        }
+    }
 }
 
 /// Appends, with the locks that are held or without, and says what came of it.

@@ -1,7 +1,7 @@
 //! The running engine over a real journal: from a request to the disk and back, and again after a
 //! restart.
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use domain::command::{Command, PaymentOutcome, Schedule};
 use domain::id::Place;
@@ -9,12 +9,11 @@ use domain::sale::{PlaceView, Status};
 use engine::{
     Answer, Call, CallResult, Calls, Config, Engine, Failure, NewSale, PendingCall, Request,
 };
-use store::{
-    Append, Appended, Batch, Epoch, Format, Head, Journal, Locked, StoreError, StreamId,
-    WriteSnapshot,
-};
+use store::Journal;
+use tokio::sync::oneshot;
 
 use crate::desk::{hold, join, pay};
+use crate::moody::{Mood, Moody};
 
 /// A provider that approves everything at once.
 #[derive(Clone, Default)]
@@ -71,6 +70,14 @@ pub(crate) fn schedule() -> Schedule {
     let mut schedule = crate::desk::schedule(500);
     schedule.opens_at.0 = 0;
     schedule
+}
+
+/// Another sale like it.
+fn named(id: &str, performance: &str) -> NewSale {
+    let mut schedule = schedule();
+    schedule.sale = domain::id::SaleId::parse(id).unwrap();
+    schedule.plan.performances[0].id = domain::id::PerformanceId::parse(performance).unwrap();
+    NewSale { schedule, default: false }
 }
 
 #[tokio::test]
@@ -195,12 +202,6 @@ async fn a_node_follows_what_another_one_writes() {
     .await;
 
     // Both write the catalogue at once, the same and something else.
-    let named = |id: &str, performance: &str| {
-        let mut schedule = schedule();
-        schedule.sale = domain::id::SaleId::parse(id).unwrap();
-        schedule.plan.performances[0].id = domain::id::PerformanceId::parse(performance).unwrap();
-        NewSale { schedule, default: false }
-    };
     let (same, x, y) = (named("same", "same-1"), named("x", "x-1"), named("y", "y-1"));
     let told = tokio::join!(
         one.add_sale(same.clone(), 1, None),
@@ -219,114 +220,22 @@ async fn a_node_follows_what_another_one_writes() {
     }
 }
 
-/// A journal whose appends hang until they are let go.
-struct Hanging {
-    inner: Arc<dyn Journal>,
-    hangs: Mutex<bool>,
-    let_go: Condvar,
-}
-
-impl Hanging {
-    fn hang(&self, hangs: bool) {
-        *self.hangs.lock().unwrap() = hangs;
-        self.let_go.notify_all();
-    }
-}
-
-impl Journal for Hanging {
-    fn append(&self, appends: &[Append]) -> Result<Vec<Appended>, StoreError> {
-        let hangs = self.hangs.lock().unwrap();
-        drop(self.let_go.wait_while(hangs, |hangs| *hangs).unwrap());
-        self.inner.append(appends)
-    }
-
-    fn lock(&self, streams: &[(StreamId, Head)]) -> Result<Locked<'_>, StoreError> {
-        self.inner.lock(streams)
-    }
-
-    fn epoch(&self) -> Epoch {
-        self.inner.epoch()
-    }
-
-    fn format(&self) -> Result<Format, StoreError> {
-        self.inner.format()
-    }
-
-    fn raise_format(&self, to: Format) -> Result<(), StoreError> {
-        self.inner.raise_format(to)
-    }
-
-    fn writers(&self) -> Result<Vec<Format>, StoreError> {
-        self.inner.writers()
-    }
-
-    fn read(&self, stream: StreamId, after: Head, max: usize) -> Result<Vec<Batch>, StoreError> {
-        self.inner.read(stream, after, max)
-    }
-
-    fn head(&self, stream: StreamId) -> Result<Head, StoreError> {
-        self.inner.head(stream)
-    }
-
-    fn heads(&self) -> Result<Vec<(StreamId, Head)>, StoreError> {
-        self.inner.heads()
-    }
-
-    fn heartbeat(&self, at_ms: u64) -> Result<(), StoreError> {
-        self.inner.heartbeat(at_ms)
-    }
-
-    fn last_heartbeat(&self) -> Result<Option<u64>, StoreError> {
-        self.inner.last_heartbeat()
-    }
-
-    fn now_ms(&self) -> Result<u64, StoreError> {
-        self.inner.now_ms()
-    }
-
-    fn save_snapshot(
-        &self,
-        stream: StreamId,
-        head: Head,
-        snapshot: WriteSnapshot<'_>,
-    ) -> Result<(), StoreError> {
-        self.inner.save_snapshot(stream, head, snapshot)
-    }
-
-    fn load_snapshot(&self, stream: StreamId) -> Result<Option<(Head, Vec<u8>)>, StoreError> {
-        self.inner.load_snapshot(stream)
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.inner.sync()
-    }
-
-    fn sync_count(&self) -> u64 {
-        self.inner.sync_count()
-    }
-}
-
 #[tokio::test]
 async fn who_adds_a_sale_while_the_store_hangs_is_told_so_in_time() {
     let inner = store::open("memory:", options()).unwrap();
-    let hanging = Arc::new(Hanging { inner, hangs: Mutex::new(true), let_go: Condvar::new() });
-    let journal: Arc<dyn Journal> = hanging.clone();
+    let moody = Moody::new(inner);
+    moody.becomes(Mood::AppendsHang);
+    let journal: Arc<dyn Journal> = moody.clone();
     let config = Config { node: 1, append_wait_max: 50, ..Config::default() };
     let engine = Engine::start(journal, Box::new(Approves::default()), config).unwrap();
-    let sale = |id: &str, performance: &str| {
-        let mut schedule = schedule();
-        schedule.sale = domain::id::SaleId::parse(id).unwrap();
-        schedule.plan.performances[0].id = domain::id::PerformanceId::parse(performance).unwrap();
-        NewSale { schedule, default: false }
-    };
-    let (first, second) = (sale("first", "first-1"), sale("second", "second-1"));
+    let (first, second) = (named("first", "first-1"), named("second", "second-1"));
     let told = tokio::join!(
         engine.add_sale(first.clone(), 1, None),
         engine.add_sale(second.clone(), 2, None)
     );
     assert_eq!(told.0, Err(Failure::OutcomeUnknown), "it may be on its way to the disk");
     assert_eq!(told.1, Err(Failure::Unavailable), "it never left");
-    hanging.hang(false);
+    moody.becomes(Mood::Sound);
     // Whoever asks again learns what became of it, and what was not written is not there.
     engine.add_sale(first, 3, None).await.unwrap().unwrap();
     assert!(engine.directory().sale("first").is_some());
@@ -334,4 +243,97 @@ async fn who_adds_a_sale_while_the_store_hangs_is_told_so_in_time() {
     engine.add_sale(second, 4, None).await.unwrap().unwrap();
     assert!(engine.directory().sale("second").is_some());
     tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
+}
+
+/// Two nodes, the first of which has decided something for a buyer and must wait for a turn to write it, for
+/// the other one was faster; and a sale that it has for itself. Its journal is in this mood by then.
+struct Turns {
+    moody: Arc<Moody>,
+    ours: Arc<Engine>,
+    theirs: Arc<Engine>,
+    held: tokio::task::JoinHandle<Answer>,
+    bob: Place,
+}
+
+impl Turns {
+    async fn begin(mood: Mood) -> Self {
+        let inner = store::open("memory:", options()).unwrap();
+        let moody = Moody::new(inner.clone());
+        let journal: Arc<dyn Journal> = moody.clone();
+        let config = |node| Config { node, follow_every: Some(1), ..Config::default() };
+        let (ours, _provider) = start_with(&journal, config(1));
+        let (theirs, _other) = start_with(&inner, config(2));
+        ours.add_sale(NewSale { schedule: schedule(), default: true }, 7, None)
+            .await
+            .unwrap()
+            .unwrap();
+        ours.add_sale(named("own", "own-1"), 8, None).await.unwrap().unwrap();
+        until(|| theirs.directory().default_sale().cloned()).await;
+        let (ann, bob) = (admitted(&ours, 1).await, admitted(&ours, 2).await);
+        moody.becomes(Mood::AppendsHang);
+        let held = tokio::spawn({
+            let ours = ours.clone();
+            async move { ask(&ours, hold(ann, 11, &[0])).await }
+        });
+        until(|| moody.hangs_since(Mood::AppendsHang).then_some(())).await;
+        ask(&theirs, hold(bob, 12, &[1])).await;
+        moody.becomes(mood);
+        Self { moody, ours, theirs, held, bob }
+    }
+
+    async fn end(self) {
+        let held = self.held.await.unwrap();
+        assert!(matches!(held, Answer::Reservation { .. }), "{held:?}");
+        assert!(self.ours.meters().lock_time.read().count() > 0, "it took turns");
+        for engine in [self.ours, self.theirs] {
+            tokio::task::spawn_blocking(move || engine.stop()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_turn_in_one_sale_serves_others_meanwhile() {
+    let turns = Turns::begin(Mood::LocksHang).await;
+    until(|| turns.moody.hangs_since(Mood::LocksHang).then_some(())).await;
+    let own = turns.ours.directory().sale("own").unwrap().clone();
+    let joined = turns.ours.submit(&own, Request::buyer(join(1), 1, None)).await.unwrap();
+    assert!(matches!(joined.answer, Ok(Answer::Place { .. })));
+    assert!(turns.moody.hangs_since(Mood::LocksHang) && !turns.held.is_finished());
+    turns.moody.becomes(Mood::Sound);
+    turns.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_cannot_be_had_is_asked_for_again() {
+    let turns = Turns::begin(Mood::LocksFail).await;
+    until(|| turns.ours.trouble()).await;
+    let sale = turns.ours.directory().default_sale().unwrap().clone();
+    let more = Request::buyer(Command::Leave { place: turns.bob }, 2, None);
+    assert_eq!(turns.ours.submit(&sale, more).await, Err(Failure::Unavailable));
+    turns.moody.becomes(Mood::Sound);
+    turns.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_in_a_turn_is_sent_again() {
+    for mood in [Mood::TurnsFail, Mood::TurnsAreNotAnswered] {
+        Turns::begin(mood).await.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_stopped_while_it_waits_for_a_turn_takes_it() {
+    let turns = Turns::begin(Mood::LocksHang).await;
+    until(|| turns.moody.hangs_since(Mood::LocksHang).then_some(())).await;
+    let ours = turns.ours.clone();
+    let (begins, begun) = oneshot::channel();
+    let stopped = tokio::task::spawn_blocking(move || {
+        begins.send(()).unwrap();
+        ours.stop();
+    });
+    begun.await.unwrap();
+    assert!(!stopped.is_finished());
+    turns.moody.becomes(Mood::Sound);
+    stopped.await.unwrap();
+    turns.end().await;
 }

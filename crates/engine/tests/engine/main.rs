@@ -6,3 +6,4 @@ mod desk;
 mod driver;
 mod formats;
 mod locks;
+mod moody;

@@ -90,6 +90,9 @@ impl World {
             inbox: Vec::new(),
             jobs: VecDeque::new(),
             writing: false,
+            turns: VecDeque::new(),
+            taking_turn: false,
+            has_lock: false,
             beat_at: Timestamp(0),
             idle_until: Moment(u64::MAX),
             steer_at: Timestamp(0),
@@ -103,6 +106,7 @@ impl World {
             asked_look: None,
             looked: Vec::new(),
             append_out: false,
+            append_in_turn: false,
             catching_up: false,
             wake_at: Timestamp(0),
             turn_at: Moment(u64::MAX),
@@ -159,6 +163,7 @@ impl World {
             process.core.advance(now, &mut out);
             self.put_out(node, out)?;
             let Some(process) = &mut self.nodes[node].process else { return Ok(()) };
+            process.has_lock = false;
             process.wake_at = process.core.next_wake(now);
         }
         let process = self.nodes[node].process.as_mut().expect("it lives");
@@ -234,16 +239,16 @@ impl World {
             Input::Batches { after, batches: None } => {
                 process.jobs.push_back(Job::CatchUp { after });
             }
-            Input::Locked { after, newer: Some(batches) } => {
+            Input::Locked { newer: Some((batches, head)) } => {
                 process.has_read(&batches);
                 self.counts.add("run", "locks");
-                let head = batches.last().map_or(after, Batch::head);
+                process.has_lock = true;
                 process
                     .core
                     .locked(&batches, head, now, &mut out)
                     .map_err(|reason| Broken::of("read", format!("node {node}: {reason}")))?;
             }
-            Input::Locked { newer: None, .. } => process.core.lock_failed(now),
+            Input::Locked { newer: None } => process.core.lock_failed(now),
             Input::CallFinished { payment, result } => {
                 process.core.call_finished(payment, result, now);
             }
@@ -268,7 +273,10 @@ impl World {
             match output {
                 Output::Append(append) => {
                     process.append_out = true;
-                    process.jobs.push_back(Job::Append(append));
+                    process.append_in_turn = process.has_lock;
+                    let jobs =
+                        if process.has_lock { &mut process.turns } else { &mut process.jobs };
+                    jobs.push_back(Job::Append(append));
                 }
                 Output::Reply { to, entry, result } => {
                     process.callers.remove(&to);
@@ -294,7 +302,7 @@ impl World {
                     process.catching_up = true;
                     process.jobs.push_back(Job::CatchUp { after });
                 }
-                Output::Lock { after } => process.jobs.push_back(Job::Lock { after }),
+                Output::Lock { after } => process.turns.push_back(Job::Lock { after }),
                 Output::Look { heartbeat } => {
                     process.wants_heartbeat |= heartbeat;
                     process.asked_look = Some(process.ask_for_look());

@@ -1,4 +1,4 @@
-//! A node's writing thread, and what happens to its writes on their way.
+//! A node's writing threads, and what happens to their writes on their way.
 
 use domain::time::{Millis, Timestamp};
 use store::{Append, Appended, Batch, Head};
@@ -11,6 +11,9 @@ use crate::trial::Trouble;
 
 /// How often the store's clock is looked at.
 const STEER_EVERY: Millis = 2_000;
+
+/// One lock in so many finds more than it reads.
+const PART_OF: u64 = 8;
 
 /// How an operation on the journal ended.
 #[derive(Debug)]
@@ -28,9 +31,10 @@ pub(super) enum Done {
 }
 
 impl World {
-    /// The next operation of a node's writing thread, when it has none under way.
+    /// The next operation of each of a node's writing threads that has none under way.
     pub(super) fn write_next(&mut self, node: usize) {
         self.look_next(node);
+        self.take_turn_next(node);
         let (now, life) = (self.clock(node), self.nodes[node].life);
         let several = self.nodes.len() > 1;
         let Some(process) = &mut self.nodes[node].process else { return };
@@ -48,18 +52,33 @@ impl World {
         let Some(process) = &mut self.nodes[node].process else { return };
         if let Some(job) = process.jobs.pop_front() {
             process.writing = true;
-            return match job {
-                Job::Append(append) => self.append(node, append),
-                Job::Beat { at } => self.beat(node, at),
-                Job::CatchUp { after } => self.read(node, Done::CatchUp { after }),
-                Job::Lock { after } => self.read(node, Done::Lock { after }),
-            };
+            return self.operate(node, job);
         }
         let idle = if several { process.look_at.min(process.steer_at) } else { process.steer_at };
         let until = self.now.plus(idle.since(now).max(1));
         if until < process.idle_until {
             process.idle_until = until;
             self.at(until, Event::Idle { node, life });
+        }
+    }
+
+    /// The next operation of the thread that takes turns, when it has none under way.
+    fn take_turn_next(&mut self, node: usize) {
+        let Some(process) = &mut self.nodes[node].process else { return };
+        if !process.taking_turn
+            && let Some(job) = process.turns.pop_front()
+        {
+            process.taking_turn = true;
+            self.operate(node, job);
+        }
+    }
+
+    fn operate(&mut self, node: usize, job: Job) {
+        match job {
+            Job::Append(append) => self.append(node, append),
+            Job::Beat { at } => self.beat(node, at),
+            Job::CatchUp { after } => self.read(node, Done::CatchUp { after }),
+            Job::Lock { after } => self.read(node, Done::Lock { after }),
         }
     }
 
@@ -247,10 +266,11 @@ impl World {
         if let Some(process) = &mut self.nodes[node].process {
             match done {
                 Done::Look(_) => process.looking = false,
-                Done::Append { .. }
-                | Done::CatchUp { .. }
-                | Done::Lock { .. }
-                | Done::Beat { .. } => process.writing = false,
+                Done::Lock { .. } => process.taking_turn = false,
+                Done::Append { .. } if process.append_in_turn => process.taking_turn = false,
+                Done::Append { .. } | Done::CatchUp { .. } | Done::Beat { .. } => {
+                    process.writing = false;
+                }
             }
         }
         match done {
@@ -265,8 +285,15 @@ impl World {
                 self.put_in(node, Input::Batches { after, batches });
             }
             Done::Lock { after } => {
-                let newer = self.found(node, after)?;
-                self.put_in(node, Input::Locked { after, newer });
+                let newer = self.found(node, after)?.map(|mut batches| {
+                    let head = batches.last().map_or(after, Batch::head);
+                    // Now and then there is no room for all of it.
+                    if head.number.is_multiple_of(PART_OF) {
+                        batches.truncate(batches.len().div_ceil(2));
+                    }
+                    (batches, head)
+                });
+                self.put_in(node, Input::Locked { newer });
             }
             Done::Beat { at, written } => {
                 if written {

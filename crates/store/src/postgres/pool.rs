@@ -9,6 +9,7 @@
 //! the address and around, when that one refuses a new connection or lets a question wait in vain: a
 //! primary that nobody else uses any more may go on answering, and commit nothing.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -97,63 +98,67 @@ impl Pool {
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut asks = self.chosen.load(Ordering::Relaxed);
-        let asked = async {
+        self.in_time(async |asked: &Cell<usize>| {
             let _turn = self.room.acquire().await.expect("it is never closed");
-            let connection = match self.take_idle() {
-                Some((server, connection)) => {
-                    asks = server;
-                    connection
-                }
-                None => {
-                    let (server, connection) = self.connect().await?;
-                    asks = server;
-                    connection
-                }
-            };
+            let (server, connection) = self.find(asked).await?;
             let answer = question(&connection).await?;
-            self.idle().push((asks, connection));
+            self.give_back(server, connection);
             Ok(answer)
-        };
-        let answer = tokio::time::timeout(QUESTION_MAX, asked).await;
-        answer.unwrap_or_else(|_late| Err(self.gave_no_answer(asks, QUESTION_MAX)))
+        })
+        .await
     }
 
-    /// Asks on one that was taken, and gives it back.
+    /// Asks on one that is kept, with the server it leads to, unless it fails.
+    pub(super) async fn ask_and_keep<T>(
+        &self,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<(T, (usize, Connection)), StoreError> {
+        self.in_time(async |asked: &Cell<usize>| {
+            let (server, connection) = self.find(asked).await?;
+            Ok((question(&connection).await?, (server, connection)))
+        })
+        .await
+    }
+
+    /// Asks on one that was kept, and gives it back.
     pub(super) async fn ask_on<T>(
         &self,
         server: usize,
         connection: Connection,
         question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (answer, connection) = self.ask_and_keep(server, connection, question).await?;
-        self.give_back(server, connection);
-        Ok(answer)
-    }
-
-    /// Asks on one that was taken, and that is kept unless it fails.
-    pub(super) async fn ask_and_keep<T>(
-        &self,
-        server: usize,
-        connection: Connection,
-        question: impl AsyncFnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<(T, Connection), StoreError> {
-        let answer = tokio::time::timeout(QUESTION_MAX, question(&connection)).await;
-        let answer = answer.unwrap_or_else(|_late| Err(self.gave_no_answer(server, QUESTION_MAX)));
-        Ok((answer?, connection))
+        self.in_time(async |asked: &Cell<usize>| {
+            asked.set(server);
+            let answer = question(&connection).await?;
+            self.give_back(server, connection);
+            Ok(answer)
+        })
+        .await
     }
 
     /// A connection for longer than one question, with the server it leads to. It is given back, or dropped.
     pub(super) async fn take(&self) -> Result<(usize, Connection), StoreError> {
-        let asks = self.chosen.load(Ordering::Relaxed);
-        let taken = async {
-            match self.take_idle() {
-                Some(idle) => Ok(idle),
-                None => self.connect().await,
-            }
+        self.in_time(async |asked: &Cell<usize>| self.find(asked).await).await
+    }
+
+    /// Asks something that says which server it asks, for as long as a question may take.
+    async fn in_time<T>(
+        &self,
+        ask: impl AsyncFnOnce(&Cell<usize>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let asked = Cell::new(self.chosen.load(Ordering::Relaxed));
+        let answer = tokio::time::timeout(QUESTION_MAX, ask(&asked)).await;
+        answer.unwrap_or_else(|_late| Err(self.gave_no_answer(asked.get(), QUESTION_MAX)))
+    }
+
+    /// One that is idle, or a new one.
+    async fn find(&self, asked: &Cell<usize>) -> Result<(usize, Connection), StoreError> {
+        let (server, connection) = match self.take_idle() {
+            Some(idle) => idle,
+            None => self.connect().await?,
         };
-        let taken = tokio::time::timeout(QUESTION_MAX, taken).await;
-        taken.unwrap_or_else(|_late| Err(self.gave_no_answer(asks, QUESTION_MAX)))
+        asked.set(server);
+        Ok((server, connection))
     }
 
     /// Gives back one that was taken, and on which nothing is under way.

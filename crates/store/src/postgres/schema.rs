@@ -163,7 +163,8 @@ ADD CONSTRAINT journal_meta_format_is_a_number CHECK (format >= 1)
 -- create_schema_4
 ALTER TABLE journal_stream
 DROP CONSTRAINT journal_stream_one_row,
-ADD CONSTRAINT journal_stream_one_row PRIMARY KEY (stream, number)
+ADD CONSTRAINT journal_stream_one_row PRIMARY KEY (stream, number),
+RESET (fillfactor)
 ",
 ];
 

@@ -122,7 +122,7 @@ impl Lock for Turn<'_> {
 pub(super) async fn take(
     connection: &Connection,
     streams: &[(StreamId, Head)],
-) -> Result<Vec<Newer>, StoreError> {
+) -> Result<Vec<Result<Newer, StoreError>>, StoreError> {
     let mut known: Vec<(StreamId, Head)> = streams.to_vec();
     known.sort_unstable_by_key(|(stream, _)| *stream);
     let keys: Vec<i32> = known.iter().map(|(stream, _)| stream.0.cast_signed()).collect();
@@ -154,7 +154,7 @@ pub(super) async fn take(
         let head = ends.get(stream).map_or(Head::EMPTY, |end| end.head);
         Ok(Newer { stream: *stream, batches: follow(*stream, *after, &rows)?, head })
     };
-    streams.iter().map(newer).collect()
+    Ok(streams.iter().map(newer).collect())
 }
 
 /// The batches of these rows, the first of which is the known one, if there is one.

@@ -25,11 +25,13 @@ SELECT set_config(
 )
 ";
 
-/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as this. And what comes last
-/// in a stream is found from the end of its key, however much there is before it.
+/// Whoever is asleep or cut off in its turn keeps the others waiting for as long as the first of these, or as
+/// the second, when the server has not got rid of what it is to read. And what comes last in a stream is found
+/// from the end of its key, however much there is before it.
 const SET_WRITER: &str = "
 -- set_writer
 SET idle_in_transaction_session_timeout = '1s';
+SET tcp_user_timeout = '5s';
 SET enable_sort = off;
 SET enable_bitmapscan = off
 ";

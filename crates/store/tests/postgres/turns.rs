@@ -1,11 +1,17 @@
 //! Several nodes that append to the same streams.
 
-use std::sync::Barrier;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
-use store::{Append, Appended, Batch, BatchId, Head, Locked, StoreError, StreamId};
+use pgserver::{Network, Server, Setup};
+use store::{Append, Appended, Batch, BatchId, Head, Journal, Locked, StoreError, StreamId};
 
-use super::{CAN_BLOCK, ONE, SCHEMA, after, append, options, server, to_one, until};
+use super::{
+    CAN_BLOCK, ONE, OURS, SCHEMA, after, append, end_waiting, options, server, setup, to_one, until,
+};
 
 /// The next batch of a node.
 fn next(stream: StreamId, head: Head, node: u128) -> Append {
@@ -31,8 +37,9 @@ fn nodes_that_lock_take_turns_and_nobody_decides_in_vain() {
         begin.wait();
         while head.number < BATCHES {
             let Locked { newer, lock } = journal.lock(&[(ONE, head)]).unwrap();
-            head = newer[0].batches.last().map_or(head, Batch::head);
-            assert_eq!(head, newer[0].head, "all of it");
+            let newer = newer[0].as_ref().unwrap();
+            head = newer.batches.last().map_or(head, Batch::head);
+            assert_eq!(head, newer.head, "all of it");
             let append = next(ONE, head, node);
             assert_eq!(lock.append(std::slice::from_ref(&append)).unwrap(), [Appended::Appended]);
             head = append.batch.head();
@@ -60,7 +67,7 @@ fn who_says_nothing_in_its_turn_loses_it() {
     append(&*asleep, &first);
     let Locked { lock, .. } = asleep.lock(&[(ONE, first.head())]).unwrap();
     let Locked { newer, lock: later } = awake.lock(&[(ONE, Head::EMPTY)]).unwrap();
-    assert_eq!(newer[0].batches, std::slice::from_ref(&first));
+    assert_eq!(newer[0].as_ref().unwrap().batches, std::slice::from_ref(&first));
     let second = after(Some(&first), b"second");
     assert_eq!(later.append(&[to_one(&second)]).unwrap(), [Appended::Appended]);
     // It wakes, and has decided.
@@ -69,6 +76,142 @@ fn who_says_nothing_in_its_turn_loses_it() {
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     let head = second.head();
     assert_eq!(asleep.append(&[to_one(&other)]).unwrap(), [Appended::Conflict { head }]);
+}
+
+/// The same, when the server has not even got rid of what that node is to read.
+#[test]
+fn who_reads_nothing_in_its_turn_loses_it() {
+    let setup = Setup { network: Network::Plain, ..setup(&[]) };
+    let server = Server::start(setup).unwrap();
+    let url = server.make_schema(SCHEMA);
+    let relay = Relay::to(&server);
+    let asleep = store::open(&relay.url(&server), options()).unwrap();
+    let awake = store::open(&url, options()).unwrap();
+    // Once, so that all that it will ask for is prepared.
+    asleep.lock(&[(ONE, Head::EMPTY)]).unwrap().lock.append(&[]).unwrap();
+    // More than the system keeps of what nobody reads.
+    let first = after(None, &vec![7; 48 << 20]);
+    append(&*awake, &first);
+    relay.sleeps(true);
+    thread::scope(|scope| {
+        let turn = scope.spawn(|| asleep.lock(&[(ONE, Head::EMPTY)]).map(|_| ()));
+        let sends = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'";
+        until(|| (server.run("public", sends) == "1").then_some(()));
+        let second = after(Some(&first), b"second");
+        let locked = until(|| awake.lock(&[(ONE, first.head())]).ok());
+        assert_eq!(locked.lock.append(&[to_one(&second)]).unwrap(), [Appended::Appended]);
+        relay.sleeps(false);
+        let answer = turn.join().unwrap();
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    });
+}
+
+/// Hands on what is said to a server, and what it says unless it is asleep.
+struct Relay {
+    port: u16,
+    sleeps: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sleeps = Arc::<AtomicBool>::default();
+        let (to, asleep) = (server.port().unwrap(), sleeps.clone());
+        // They end with the test.
+        thread::spawn(move || {
+            for client in listener.incoming().map(Result::unwrap) {
+                let server = TcpStream::connect(("127.0.0.1", to)).unwrap();
+                let (from, asleep) = (server.try_clone().unwrap(), asleep.clone());
+                let back = client.try_clone().unwrap();
+                thread::spawn(move || hand_on(from, back, || asleep.load(Ordering::Relaxed)));
+                thread::spawn(move || hand_on(client, server, || false));
+            }
+        });
+        Self { port, sleeps }
+    }
+
+    fn url(&self, server: &Server) -> String {
+        let there = format!(":{}/", server.port().unwrap());
+        server.network_url("127.0.0.1", SCHEMA).replace(&there, &format!(":{}/", self.port))
+    }
+
+    fn sleeps(&self, sleeps: bool) {
+        self.sleeps.store(sleeps, Ordering::Relaxed);
+    }
+}
+
+fn hand_on(mut from: TcpStream, mut to: TcpStream, is_asleep: impl Fn() -> bool) {
+    let mut some = [0; 4_096];
+    while let Ok(read @ 1..) = from.read(&mut some) {
+        until(|| (!is_asleep()).then_some(()));
+        if to.write_all(&some[..read]).is_err() {
+            break;
+        }
+    }
+    // One of them may be gone already.
+    let _gone = to.shutdown(Shutdown::Both);
+}
+
+fn append_in_turn(
+    journal: &dyn Journal,
+    known: &Batch,
+    batch: &Batch,
+) -> Result<Vec<Appended>, StoreError> {
+    journal.lock(&[(ONE, known.head())]).unwrap().lock.append(&[to_one(batch)])
+}
+
+#[test]
+fn a_turn_that_is_lost_before_its_commit_leaves_nothing() {
+    let server = server(&[]);
+    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    let second = after(Some(&first), b"second");
+    let locked = journal.lock(&[(ONE, first.head())]).unwrap();
+    server.end_connections("maepyo");
+    let answer = locked.lock.append(&[to_one(&second)]);
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::Appended]);
+}
+
+#[test]
+fn a_turn_that_is_lost_after_its_commit_is_answered_by_sending_the_same_again() {
+    let server = server(&[]);
+    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    let second = after(Some(&first), b"second");
+    server.commits_wait_for("nobody");
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| append_in_turn(&*journal, &first, &second));
+        end_waiting(&server, "wait_event = 'SyncRep'");
+        let answer = sent.join().unwrap();
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    });
+    server.commits_wait_for("");
+    assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::AlreadyThere]);
+}
+
+#[test]
+fn a_turn_that_may_not_be_on_the_standby_is_confirmed_by_a_later_commit() {
+    let server = server(&[]);
+    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+    let first = after(None, b"first");
+    append(&*journal, &first);
+    let second = after(Some(&first), b"second");
+    server.commits_wait_for("nobody");
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| append_in_turn(&*journal, &first, &second));
+        let waiting = format!("FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'");
+        let cancel = format!("SELECT count(pg_cancel_backend(pid)) {waiting}");
+        until(|| (server.run("public", &cancel) == "1").then_some(()));
+        let confirms = format!("SELECT count(*) {waiting} AND query LIKE '%-- confirm%'");
+        until(|| (server.run("public", &confirms) == "1").then_some(()));
+        assert!(!sent.is_finished());
+        server.commits_wait_for("");
+        assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
+    });
 }
 
 /// Several streams at a time, in other orders, with locks and without: nobody waits for the other in a
@@ -89,6 +232,7 @@ fn nodes_with_several_streams_do_not_wait_for_each_other_in_a_circle() {
             let batches = |heads: &[_; 3]| heads.map(|(stream, head)| next(stream, head, node));
             let (appends, answers) = if locks {
                 let Locked { newer, lock } = journal.lock(&heads).unwrap();
+                let newer = newer.into_iter().map(Result::unwrap);
                 heads.iter_mut().zip(newer).for_each(|((_, head), newer)| *head = newer.head);
                 let appends = batches(&heads);
                 let answers = lock.append(&appends).unwrap();
@@ -137,8 +281,8 @@ fn a_long_transaction_of_somebody_else_does_not_slow_appends() {
     let read = || -> u64 {
         // What a connection has read is told at its end.
         server.end_connections("maepyo");
-        let read = "SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read
-            FROM pg_statio_user_tables WHERE relname = 'journal_stream'";
+        let read = "SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)
+            FROM pg_statio_user_tables WHERE relname IN ('journal_stream', 'journal_batch')";
         server.run(SCHEMA, read).parse().unwrap()
     };
     let mut head = first.batch.head();
@@ -154,6 +298,8 @@ fn a_long_transaction_of_somebody_else_does_not_slow_appends() {
     go_on(100);
     let early = read() - begun;
     go_on(BATCHES);
+    // From what it learns of the tables it may make other plans.
+    server.run(SCHEMA, "VACUUM ANALYZE");
     let before = read();
     go_on(100);
     let late = read() - before;
