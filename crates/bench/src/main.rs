@@ -10,7 +10,7 @@
 //! in turns (`compare`, `scenes`, `calls`, `measure`), in this process (`position`), over one long
 //! fill (`fill`), by size (`growth`), with another journal (`journals`), on several nodes (`nodes`), from outside (`restart`,
 //! `latency`, `streams`, `overload`, `trace`); the servers as processes (`office`, `process`,
-//! `plainly`); what follows from the numbers (`round`,
+//! `quota`, `plainly`); what follows from the numbers (`round`,
 //! `series`, `verdict`) and how it is told (`report`, `figures`, `machine`).
 //!
 //! Deliberately absent: any knowledge of the box office beyond its HTTP contract, but for the lookup
@@ -37,6 +37,7 @@ mod overload;
 mod plainly;
 mod position;
 mod process;
+mod quota;
 mod report;
 mod restart;
 mod round;

@@ -1,9 +1,9 @@
 //! The same hold on one node, on two and on three, over one PostgreSQL: one sale that everybody wants, and
 //! several at once; and beside them what a plain transaction for each hold gets of the same server.
 //!
-//! The server and all nodes have one core together, so more nodes cannot carry more here. What is looked
-//! at is what they take from each other: by conflicts, and by turns. How many nodes one server feeds
-//! follows from the processor time that each of the two takes for a hold.
+//! The server and all nodes have one core together. Where they may use it as they like, more nodes cannot
+//! carry more, and what is looked at is what they take from each other: by conflicts, and by turns. Where
+//! each has a quarter of it, as it would have a machine of its own, they can, as long as the server keeps up.
 
 use pgserver::{PlainHolds, Server};
 
@@ -12,6 +12,7 @@ use crate::journals;
 use crate::measure::{Target, closed_rounds};
 use crate::office::Office;
 use crate::process::family_cpu_s;
+use crate::quota::Quota;
 use crate::report::{Reading, Table};
 use crate::round::{Round, count};
 use crate::scenes;
@@ -26,12 +27,37 @@ const P99_RATIO_MAX: f64 = 5.0;
 /// For so many holds a second buyers are made ready; a round in which there are more ends early.
 const RATE_EXPECTED: f64 = 25_000.0;
 const NODES: [u32; 3] = [1, 2, 3];
-/// One sale that everybody wants, and many.
-const SALES: [u32; 2] = [1, 12];
-/// Buyers who wait for an answer at a time, at all nodes together.
-const CONNECTIONS: [usize; 2] = [256, 768];
 /// Connections of the plain transactions.
 const CLIENTS: [u32; 2] = [16, 64];
+
+/// What the nodes do, and what they have for it.
+#[derive(Clone, Copy, Debug)]
+struct Scene {
+    /// One sale that everybody wants, or many.
+    sales: u32,
+    /// Buyers who wait for an answer at a time, at all nodes together.
+    connections: usize,
+    /// Whether each node has a quarter of the core, instead of what the others leave.
+    has_quota: bool,
+}
+
+const SCENES: [Scene; 6] = [
+    Scene { sales: 1, connections: 256, has_quota: false },
+    Scene { sales: 1, connections: 768, has_quota: false },
+    Scene { sales: 12, connections: 256, has_quota: false },
+    Scene { sales: 12, connections: 768, has_quota: false },
+    Scene { sales: 1, connections: 256, has_quota: true },
+    Scene { sales: 12, connections: 256, has_quota: true },
+];
+
+impl Scene {
+    fn of(self, nodes: u32) -> String {
+        let Self { sales, connections, has_quota } = self;
+        let (node, sale) = (plural(nodes, "node"), plural(sales, "sale"));
+        let quota = if has_quota { ", a quarter of the core for each node" } else { "" };
+        format!("{nodes} {node}, {sales} {sale}, {connections} connections{quota}")
+    }
+}
 
 /// One round of several nodes.
 #[derive(Debug)]
@@ -70,25 +96,28 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
         "holds per commit",
     ]);
     let mut hot = Vec::new();
-    for (sales, connections) in
-        SALES.into_iter().flat_map(|sales| CONNECTIONS.map(|connections| (sales, connections)))
-    {
-        let plan = Plan { connections, ..plan.clone() };
+    let no_quota = Quota::new().err();
+    for scene in SCENES {
+        if scene.has_quota && no_quota.is_some() {
+            continue;
+        }
+        let plan = Plan { connections: scene.connections, ..plan.clone() };
         let mut all: Vec<Vec<Together>> = NODES.iter().map(|_| Vec::new()).collect();
         for number in 0..plan.rounds {
             for (nodes, rounds) in NODES.into_iter().zip(&mut all) {
-                let database = format!("round_{number}_{sales}_{connections}_{nodes}");
-                let round = together(&plan, &server, &database, (nodes, sales))?;
-                let what = format!("{sales} sales, {connections} connections, {nodes} nodes");
+                let Scene { sales, connections, has_quota } = scene;
+                let database = format!("round_{number}_{sales}_{connections}_{has_quota}_{nodes}");
+                let round = together(&plan, &server, &database, nodes, scene)?;
+                let what = scene.of(nodes);
                 tell(&format!("  {what}, {}: {}", number + 1, PerSecond(round.rate())));
                 rounds.push(round);
             }
         }
         for (nodes, rounds) in NODES.into_iter().zip(&all) {
-            table.rows.push(line(nodes, sales, connections, rounds));
+            table.rows.push(line(scene.of(nodes), rounds));
         }
-        if sales == 1 {
-            hot.push(Hot { connections, by_nodes: all });
+        if scene.sales == 1 {
+            hot.push(Hot { scene, by_nodes: all });
         }
     }
     for clients in CLIENTS {
@@ -101,12 +130,12 @@ pub(crate) fn measure(plan: &Plan) -> Result<Reading, Fault> {
         }
         table.rows.push(plain_line(clients, &rounds));
     }
-    Ok(reading(&hot, table))
+    Ok(reading(&hot, table, no_quota))
 }
 
 /// What became of one sale that everybody wants.
 struct Hot {
-    connections: usize,
+    scene: Scene,
     by_nodes: Vec<Vec<Together>>,
 }
 
@@ -115,15 +144,25 @@ fn together(
     plan: &Plan,
     server: &Server,
     database: &str,
-    (nodes, sales): (u32, u32),
+    nodes: u32,
+    scene: Scene,
 ) -> Result<Together, Fault> {
     let store = Some(server.make_database(database));
     let plan = Plan { store, ..plan.clone() };
-    let (first, calls) = scenes::hold_among(&plan, RATE_EXPECTED, (nodes, sales))?;
+    // Dropped after the processes in them.
+    let mut quotas = Vec::new();
+    let (first, calls) = scenes::hold_among(&plan, RATE_EXPECTED, (nodes, scene.sales))?;
     let mut offices = vec![first];
     for _ in 1..nodes {
         // It finds the sales in the store.
         offices.push(Office::open(&plan)?);
+    }
+    if scene.has_quota {
+        for office in &offices {
+            let quota = Quota::new()?;
+            quota.take(&office.process)?;
+            quotas.push(quota);
+        }
     }
     let targets: Vec<Target<'_>> = offices.iter().map(Office::target).collect();
     let loads: Vec<_> = targets.into_iter().zip(calls).collect();
@@ -136,7 +175,7 @@ fn together(
     Ok(Together { nodes, postgres_s: cpu_s / count(answered) })
 }
 
-fn line(nodes: u32, sales: u32, connections: usize, rounds: &[Together]) -> Vec<String> {
+fn line(of: String, rounds: &[Together]) -> Vec<String> {
     let median =
         |of: &dyn Fn(&Together) -> f64| Series::of(rounds.iter().map(of)).map(|s| s.median);
     let seconds = |of: &dyn Fn(&Together) -> f64| {
@@ -153,14 +192,10 @@ fn line(nodes: u32, sales: u32, connections: usize, rounds: &[Together]) -> Vec<
             .map_or(f64::NAN, |s| s.median)
     };
     vec![
-        format!(
-            "{nodes} {}, {sales} {}, {connections} connections",
-            plural(nodes, "node"),
-            plural(sales, "sale")
-        ),
+        of,
         rates(rounds.iter().map(Together::rate)),
         at_nodes(|round| round.p50_s, |series| series.median),
-        if nodes == 1 { slowest } else { format!("{quickest}, {slowest}") },
+        if quickest == slowest { slowest } else { format!("{quickest}, {slowest}") },
         seconds(&Together::cpu_per_call_s),
         seconds(&|round| round.postgres_s),
         median(&per_commit).map_or_else(String::new, |writes| format!("{writes:.0}")),
@@ -194,15 +229,15 @@ fn rates(rates: impl Iterator<Item = f64>) -> String {
     })
 }
 
-fn reading(hot: &[Hot], table: Table) -> Reading {
+fn reading(hot: &[Hot], table: Table, no_quota: Option<Fault>) -> Reading {
     let rates = |rounds: &[Together]| rounds.iter().map(Together::rate).collect::<Vec<_>>();
     let p99_ratio =
         |round: &Together| round.each(|round| round.p99_s).map_or(f64::NAN, |s| s.swing());
     let carried = |hot: &Hot| {
         let (one, three) = (rates(&hot.by_nodes[0]), rates(&hot.by_nodes[NODES.len() - 1]));
-        Some((hot.connections, Series::of(ratios(&three, &one))?))
+        Some((hot.scene, Series::of(ratios(&three, &one))?))
     };
-    let carried: Option<Vec<(usize, Series)>> = hot.iter().map(carried).collect();
+    let carried: Option<Vec<(Scene, Series)>> = hot.iter().map(carried).collect();
     let several = hot.iter().flat_map(|hot| hot.by_nodes.iter().skip(1).flatten());
     let (measured, verdict) = match carried.zip(Series::of(several.map(p99_ratio))) {
         None => (String::new(), Verdict::Void("there was no whole round".to_owned())),
@@ -213,8 +248,10 @@ fn reading(hot: &[Hot], table: Table) -> Reading {
             } else {
                 Verdict::Missed
             };
-            let carried = carried.iter().map(|(connections, Series { median, min, max })| {
-                format!("{median:.2} ({min:.2}..{max:.2}) with {connections} connections")
+            let carried = carried.iter().map(|(scene, Series { median, min, max })| {
+                let Scene { connections, has_quota, .. } = scene;
+                let quota = if *has_quota { " and a quarter of the core for each" } else { "" };
+                format!("{median:.2} ({min:.2}..{max:.2}) with {connections} connections{quota}")
             });
             let measured = format!(
                 "three nodes carry of what one does {}; one node's p99 is {:.1} times another's, \
@@ -226,12 +263,17 @@ fn reading(hot: &[Hot], table: Table) -> Reading {
             (measured, verdict)
         }
     };
-    let details = vec![
+    let mut details = vec![
         "PostgreSQL with its defaults and all nodes share one core; the connections are divided among \
          the nodes, each of whose buyers holds a seat of its own. Several sales are busy all the time, on \
          every node. The plain transactions are those of `pgbench`: lock the row, update, insert, \
          commit, each for another seat, prepared, without HTTP, a token or a line."
             .to_owned(),
     ];
+    details.extend(no_quota.map(|Fault(why)| {
+        format!(
+            "What nodes carry that have a quarter of the core each could not be measured: {why}."
+        )
+    }));
     Reading { measured, details, tables: vec![table], verdict }
 }

@@ -2,9 +2,9 @@
 //!
 //! It is what `engine`'s driver is, without threads: a turn takes out everything that came in, hands
 //! it to the core, lets the core advance and does what the core wants done; one operation on the
-//! journal at a time, and one more for turns among the nodes, and a heartbeat every two seconds. Where there are several nodes, each looks at
-//! the journal's head now and then and when its core or a reader asks for it, beside the operations; and
-//! reads wait for looks as those of the server do.
+//! journal at a time, beside it one for turns among the nodes, and a heartbeat every two seconds. Where
+//! there are several nodes, each looks at the journal's head now and then and when its core or a reader
+//! asks for it, beside the operations; and reads wait for looks as those of the server do.
 
 use std::collections::{BTreeMap, VecDeque};
 

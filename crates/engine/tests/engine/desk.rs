@@ -249,6 +249,16 @@ impl Desk {
         self
     }
 
+    /// Others are kept out, and nothing of theirs can be read.
+    pub(crate) fn locked_blindly(&mut self) {
+        self.lock.take().expect("a lock that was asked for");
+        let mut out = Vec::new();
+        self.core.locked_blindly(&mut out);
+        self.core.advance(Timestamp(self.now), &mut out);
+        let [Output::CatchUp { after }] = out[..] else { panic!("{out:?}") };
+        assert_eq!(after, self.head());
+    }
+
     /// There is no lock to be had.
     pub(crate) fn lock_failed(&mut self) {
         self.lock.take().expect("a lock that was asked for");

@@ -83,6 +83,21 @@ fn what_is_new_and_is_not_there_as_a_whole_is_read_on() {
 }
 
 #[test]
+fn what_cannot_be_read_with_a_lock_is_read_without() {
+    let (mut ours, _, [_, bob, _]) = among_others();
+    ours.advance();
+    ours.locked_blindly();
+    ours.offer(6, hold(bob, 6, &[2]));
+    ours.advance();
+    assert!(ours.appends.is_empty() && !ours.wants_lock(), "it is read again until it can be");
+    ours.caught_up(&[]);
+    ours.advance();
+    let append = ours.locked(&[]).append();
+    ours.appended(append);
+    ours.answer(4);
+}
+
+#[test]
 fn whoever_is_alone_again_needs_no_lock() {
     let (mut ours, _, [_, bob, _]) = among_others();
     let mut locks = 0;
