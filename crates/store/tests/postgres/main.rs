@@ -31,6 +31,18 @@ const CAN_BLOCK: &str = "max_prepared_transactions=4";
 /// The connections of our journals.
 const OURS: &str = "starts_with(application_name, 'maepyo')";
 
+/// Appends a batch to the stream, whose end is known.
+type AppendBehind = fn(&dyn Journal, Head, &Batch) -> Result<Vec<Appended>, StoreError>;
+
+/// Without a lock and with one, and the statement that commits a first batch then.
+const WAYS: [(AppendBehind, &str); 2] = [
+    (|journal, _, batch| journal.append(&[to_one(batch)]), "-- append_first"),
+    (
+        |journal, known, batch| journal.lock(&[(ONE, known)])?.lock.append(&[to_one(batch)]),
+        "-- commit",
+    ),
+];
+
 /// Each time they meet somewhere else: PostgreSQL has four ways to say that somebody else was sooner.
 #[test]
 fn several_that_open_it_at_once_make_the_tables_once() {
@@ -92,73 +104,80 @@ fn a_reader_reads_and_makes_nothing() {
 
 #[test]
 fn a_connection_that_is_lost_before_the_commit_leaves_nothing() {
-    let server = server(&[CAN_BLOCK]);
-    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    let first = after(None, b"first");
-    append(&*journal, &first);
-    let second = after(Some(&first), b"second");
-    let lock = "BEGIN; LOCK TABLE journal_batch IN SHARE MODE; PREPARE TRANSACTION 'block'";
-    server.run(SCHEMA, lock);
-    thread::scope(|scope| {
-        let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
-        end_waiting(&server, "wait_event_type = 'Lock'");
-        let answer = sent.join().unwrap();
-        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
-    });
-    server.run(SCHEMA, "ROLLBACK PREPARED 'block'");
-    assert_eq!(journal.read(ONE, first.head(), 1).unwrap(), []);
-    assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::Appended]);
-    assert_eq!(journal.read(ONE, Head::EMPTY, usize::MAX).unwrap(), [first, second]);
+    for (append_behind, _) in WAYS {
+        let server = server(&[CAN_BLOCK]);
+        let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+        let first = after(None, b"first");
+        append(&*journal, &first);
+        let second = after(Some(&first), b"second");
+        let lock = "BEGIN; LOCK TABLE journal_batch IN SHARE MODE; PREPARE TRANSACTION 'block'";
+        server.run(SCHEMA, lock);
+        thread::scope(|scope| {
+            let sent = scope.spawn(|| append_behind(&*journal, first.head(), &second));
+            end_waiting(&server, "wait_event_type = 'Lock'");
+            let answer = sent.join().unwrap();
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        });
+        server.run(SCHEMA, "ROLLBACK PREPARED 'block'");
+        assert_eq!(journal.read(ONE, first.head(), 1).unwrap(), []);
+        assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::Appended]);
+        assert_eq!(journal.read(ONE, Head::EMPTY, usize::MAX).unwrap(), [first, second]);
+    }
 }
 
 /// The commit was on disk, the answer was lost: a standby that never comes gives the time to lose it.
 #[test]
 fn a_connection_that_is_lost_after_the_commit_is_answered_by_sending_the_same_again() {
-    let server = server(&[]);
-    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    let first = after(None, b"first");
-    append(&*journal, &first);
-    let second = after(Some(&first), b"second");
-    server.commits_wait_for("nobody");
-    thread::scope(|scope| {
-        let sent = scope.spawn(|| journal.append(&[to_one(&second)]));
-        end_waiting(&server, "wait_event = 'SyncRep'");
-        let answer = sent.join().unwrap();
-        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
-    });
-    server.commits_wait_for("");
-    assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::AlreadyThere]);
-    let third = after(Some(&second), b"third");
-    append(&*journal, &third);
-    assert_eq!(journal.read(ONE, Head::EMPTY, usize::MAX).unwrap(), [first, second, third]);
+    for (append_behind, _) in WAYS {
+        let server = server(&[]);
+        let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+        let first = after(None, b"first");
+        append(&*journal, &first);
+        let second = after(Some(&first), b"second");
+        server.commits_wait_for("nobody");
+        thread::scope(|scope| {
+            let sent = scope.spawn(|| append_behind(&*journal, first.head(), &second));
+            end_waiting(&server, "wait_event = 'SyncRep'");
+            let answer = sent.join().unwrap();
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        });
+        server.commits_wait_for("");
+        assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::AlreadyThere]);
+        let third = after(Some(&second), b"third");
+        append(&*journal, &third);
+        assert_eq!(journal.read(ONE, Head::EMPTY, usize::MAX).unwrap(), [first, second, third]);
+    }
 }
 
 /// PostgreSQL commits with a warning when the wait for the standby is cancelled. That does not count
 /// until a later commit needed no warning.
 #[test]
 fn a_commit_that_may_not_be_on_the_standby_is_confirmed_by_a_later_one() {
-    let server = server(&[]);
-    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    let first = after(None, b"first");
-    server.commits_wait_for("nobody");
-    thread::scope(|scope| {
-        let sent = scope.spawn(|| journal.append(&[to_one(&first)]));
-        let waiting = format!("{OURS} AND wait_event = 'SyncRep'");
-        let cancel = format!(
-            "WITH waiting AS MATERIALIZED (SELECT * FROM pg_stat_activity WHERE {waiting})
-            SELECT query FROM waiting WHERE pg_cancel_backend(pid)"
-        );
-        let first_wait = until(|| Some(server.run("public", &cancel)).filter(|q| !q.is_empty()));
-        assert!(first_wait.contains("append_first"), "{first_wait}");
-        // It is not answered: it waits for another commit now.
-        let look = format!("SELECT query FROM pg_stat_activity WHERE {waiting}");
-        let second_wait = until(|| {
-            Some(server.run("public", &look)).filter(|query| query.contains("-- confirm"))
+    for (append_behind, commits_by) in WAYS {
+        let server = server(&[]);
+        let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
+        let first = after(None, b"first");
+        server.commits_wait_for("nobody");
+        thread::scope(|scope| {
+            let sent = scope.spawn(|| append_behind(&*journal, Head::EMPTY, &first));
+            let waiting = format!("{OURS} AND wait_event = 'SyncRep'");
+            let cancel = format!(
+                "WITH waiting AS MATERIALIZED (SELECT * FROM pg_stat_activity WHERE {waiting})
+                SELECT query FROM waiting WHERE pg_cancel_backend(pid)"
+            );
+            let first_wait =
+                until(|| Some(server.run("public", &cancel)).filter(|q| !q.is_empty()));
+            assert!(first_wait.contains(commits_by), "{first_wait}");
+            // It is not answered: it waits for another commit now.
+            let look = format!("SELECT query FROM pg_stat_activity WHERE {waiting}");
+            let second_wait = until(|| {
+                Some(server.run("public", &look)).filter(|query| query.contains("-- confirm"))
+            });
+            assert!(!sent.is_finished(), "{second_wait}");
+            server.commits_wait_for("");
+            assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
         });
-        assert!(!sent.is_finished(), "{second_wait}");
-        server.commits_wait_for("");
-        assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
-    });
+    }
 }
 
 #[test]

@@ -7,11 +7,9 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use pgserver::{Network, Server, Setup};
-use store::{Append, Appended, Batch, BatchId, Head, Journal, Locked, StoreError, StreamId};
+use store::{Append, Appended, Batch, BatchId, Head, Locked, StoreError, StreamId};
 
-use super::{
-    CAN_BLOCK, ONE, OURS, SCHEMA, after, append, end_waiting, options, server, setup, to_one, until,
-};
+use super::{CAN_BLOCK, ONE, SCHEMA, after, append, options, server, setup, to_one, until};
 
 /// The next batch of a node.
 fn next(stream: StreamId, head: Head, node: u128) -> Append {
@@ -151,67 +149,6 @@ fn hand_on(mut from: TcpStream, mut to: TcpStream, is_asleep: impl Fn() -> bool)
     }
     // One of them may be gone already.
     let _gone = to.shutdown(Shutdown::Both);
-}
-
-fn append_in_turn(
-    journal: &dyn Journal,
-    known: &Batch,
-    batch: &Batch,
-) -> Result<Vec<Appended>, StoreError> {
-    journal.lock(&[(ONE, known.head())]).unwrap().lock.append(&[to_one(batch)])
-}
-
-#[test]
-fn a_turn_that_is_lost_before_its_commit_leaves_nothing() {
-    let server = server(&[]);
-    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    let first = after(None, b"first");
-    append(&*journal, &first);
-    let second = after(Some(&first), b"second");
-    let locked = journal.lock(&[(ONE, first.head())]).unwrap();
-    server.end_connections("maepyo");
-    let answer = locked.lock.append(&[to_one(&second)]);
-    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
-    assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::Appended]);
-}
-
-#[test]
-fn a_turn_that_is_lost_after_its_commit_is_answered_by_sending_the_same_again() {
-    let server = server(&[]);
-    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    let first = after(None, b"first");
-    append(&*journal, &first);
-    let second = after(Some(&first), b"second");
-    server.commits_wait_for("nobody");
-    thread::scope(|scope| {
-        let sent = scope.spawn(|| append_in_turn(&*journal, &first, &second));
-        end_waiting(&server, "wait_event = 'SyncRep'");
-        let answer = sent.join().unwrap();
-        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
-    });
-    server.commits_wait_for("");
-    assert_eq!(journal.append(&[to_one(&second)]).unwrap(), [Appended::AlreadyThere]);
-}
-
-#[test]
-fn a_turn_that_may_not_be_on_the_standby_is_confirmed_by_a_later_commit() {
-    let server = server(&[]);
-    let journal = store::open(&server.make_schema(SCHEMA), options()).unwrap();
-    let first = after(None, b"first");
-    append(&*journal, &first);
-    let second = after(Some(&first), b"second");
-    server.commits_wait_for("nobody");
-    thread::scope(|scope| {
-        let sent = scope.spawn(|| append_in_turn(&*journal, &first, &second));
-        let waiting = format!("FROM pg_stat_activity WHERE {OURS} AND wait_event = 'SyncRep'");
-        let cancel = format!("SELECT count(pg_cancel_backend(pid)) {waiting}");
-        until(|| (server.run("public", &cancel) == "1").then_some(()));
-        let confirms = format!("SELECT count(*) {waiting} AND query LIKE '%-- confirm%'");
-        until(|| (server.run("public", &confirms) == "1").then_some(()));
-        assert!(!sent.is_finished());
-        server.commits_wait_for("");
-        assert_eq!(sent.join().unwrap().unwrap(), [Appended::Appended]);
-    });
 }
 
 /// Several streams at a time, in other orders, with locks and without: nobody waits for the other in a
