@@ -53,6 +53,8 @@ enum Event {
     Idle { node: usize, life: u32 },
     /// An operation of the writing thread is over.
     Done { node: usize, life: u32, done: writing::Done },
+    /// A lock is there, and what is new behind `after` is read; the answer takes so much longer.
+    Locks { node: usize, life: u32, after: Head, back: Millis },
     /// A write reaches the journal; whoever waits for the answer gets it so much later.
     Lands { append: Append, answer: Option<(usize, u32, Millis)> },
     /// A write whose connection was lost reaches the journal.
@@ -313,6 +315,7 @@ impl World {
             | Event::Starts { .. }
             | Event::Hears { .. }
             | Event::TakesAfterAll { .. }
+            | Event::Locks { .. }
             | Event::Notices { .. } => None,
         }
     }
@@ -330,6 +333,7 @@ impl World {
                 Ok(())
             }
             Event::Done { node, life, done } => self.done(node, life, done),
+            Event::Locks { node, life, after, back } => self.locks(node, life, after, back),
             Event::Lands { append, answer } => self.lands(append, answer),
             Event::LandsLate { write } => match self.under_way.remove(&write) {
                 Some(append) => self.lands(append, None),

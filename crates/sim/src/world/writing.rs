@@ -22,8 +22,8 @@ pub(super) enum Done {
     Append { append: Append, answer: Option<Appended> },
     /// The batches after this one can be read, or not.
     CatchUp { after: Head },
-    /// A lock, with the batches after this one, or none.
-    Lock { after: Head },
+    /// A lock, with what was new when it was had and where the journal stood, or none.
+    Lock { newer: Option<(Vec<Batch>, Head)> },
     /// A heartbeat with this time.
     Beat { at: Timestamp, written: bool },
     /// A look.
@@ -77,8 +77,12 @@ impl World {
         match job {
             Job::Append(append) => self.append(node, append),
             Job::Beat { at } => self.beat(node, at),
-            Job::CatchUp { after } => self.read(node, Done::CatchUp { after }),
-            Job::Lock { after } => self.read(node, Done::Lock { after }),
+            Job::CatchUp { after } => self.read(node, after),
+            Job::Lock { after } => {
+                let (there, back) = (self.journal_ms(), self.slow_ms());
+                let life = self.nodes[node].life;
+                self.after(there, Event::Locks { node, life, after, back });
+            }
         }
     }
 
@@ -145,12 +149,35 @@ impl World {
     }
 
     /// What is read when it is answered: what comes in until then is seen.
-    ///
-    /// A lock keeps nobody out here. A real one does only as long as all goes well, so nothing may rely on it.
-    fn read(&mut self, node: usize, done: Done) {
+    fn read(&mut self, node: usize, after: Head) {
         let life = self.nodes[node].life;
         let ms = self.slow_ms();
-        self.after(ms, Event::Done { node, life, done });
+        self.after(ms, Event::Done { node, life, done: Done::CatchUp { after } });
+    }
+
+    /// A lock is there, and what is new is read: what comes in until the answer is there is not seen.
+    ///
+    /// It keeps nobody out here. A real one does only as long as all goes well, so nothing may rely on it.
+    pub(super) fn locks(
+        &mut self,
+        node: usize,
+        life: u32,
+        after: Head,
+        back: Millis,
+    ) -> Result<(), Broken> {
+        if !self.lives(node, life) {
+            return Ok(());
+        }
+        let newer = self.found(node, after)?.map(|mut batches| {
+            let head = batches.last().map_or(after, Batch::head);
+            // Now and then there is no room for all of it.
+            if head.number.is_multiple_of(PART_OF) {
+                batches.truncate(batches.len().div_ceil(2));
+            }
+            (batches, head)
+        });
+        self.after(back, Event::Done { node, life, done: Done::Lock { newer } });
+        Ok(())
     }
 
     /// What was read after a batch, if the journal can be reached.
@@ -284,17 +311,7 @@ impl World {
                 let batches = self.found(node, after)?;
                 self.put_in(node, Input::Batches { after, batches });
             }
-            Done::Lock { after } => {
-                let newer = self.found(node, after)?.map(|mut batches| {
-                    let head = batches.last().map_or(after, Batch::head);
-                    // Now and then there is no room for all of it.
-                    if head.number.is_multiple_of(PART_OF) {
-                        batches.truncate(batches.len().div_ceil(2));
-                    }
-                    (batches, head)
-                });
-                self.put_in(node, Input::Locked { newer });
-            }
+            Done::Lock { newer } => self.put_in(node, Input::Locked { newer }),
             Done::Beat { at, written } => {
                 if written {
                     self.put_in(node, Input::Beaten { at });

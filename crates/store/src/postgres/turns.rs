@@ -3,7 +3,8 @@
 //!
 //! Compare-and-append alone lets whoever comes second find out only afterwards: all that it decided is
 //! decided again, and by then the first one's next batch is there. The rows' locks are a queue already,
-//! in which PostgreSQL lets those who wait go one after the other; so a node that knows of others waits
+//! in which PostgreSQL lets those who wait go one after the other, unless whoever is next is slow to wake
+//! and somebody new comes just then; so a node that knows of others waits
 //! *before* it decides. In one go it locks the rows of its streams, always in the order of the streams,
 //! and reads what is new behind them; it decides; and in one go it appends and commits, which lets the
 //! next one in.
