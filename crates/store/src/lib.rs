@@ -275,7 +275,7 @@ pub trait Journal: Send + Sync {
     /// Waits until nobody else is about to append to these streams, keeps others from it, and says what
     /// stands in each of them behind the given head, or the first of it where that is much. What is appended
     /// with the lock therefore does not come too late, as it may where several processes append to one stream
-    /// and each finds out only afterwards that another one came first.
+    /// and each finds out only afterwards that another one came first. Whoever has waited longest is next.
     ///
     /// It saves work and no more. Appends compare as ever, for a lock ends when its process is silent for a
     /// second, where one process has the journal there is nobody to keep out, and nobody is kept from writing

@@ -79,7 +79,9 @@ SET version = $1::integer
 ///
 /// A stream's row changes with each batch, and while any transaction of this database is open, of a report
 /// or a backup, PostgreSQL keeps all that it was. The number in its key leads past those to the last.
-const STEPS: [&str; 4] = [
+///
+/// The tables of the fifth step stay empty: they are there to be queued for ([`super::turns`]).
+const STEPS: [&str; 5] = [
     "
 -- create_schema_1
 CREATE TABLE journal_meta (
@@ -165,6 +167,17 @@ ALTER TABLE journal_stream
 DROP CONSTRAINT journal_stream_one_row,
 ADD CONSTRAINT journal_stream_one_row PRIMARY KEY (stream, number),
 RESET (fillfactor)
+",
+    "
+-- create_schema_5
+CREATE TABLE journal_turn_0 ();
+CREATE TABLE journal_turn_1 ();
+CREATE TABLE journal_turn_2 ();
+CREATE TABLE journal_turn_3 ();
+CREATE TABLE journal_turn_4 ();
+CREATE TABLE journal_turn_5 ();
+CREATE TABLE journal_turn_6 ();
+CREATE TABLE journal_turn_7 ()
 ",
 ];
 

@@ -1,24 +1,26 @@
-//! Taking turns, where several nodes append to one stream: a lock on the row of its head, from before a
-//! node decides until its commit.
+//! Taking turns, where several nodes append to one stream: a place in a queue, from before a node decides
+//! until its commit.
 //!
 //! Compare-and-append alone lets whoever comes second find out only afterwards: all that it decided is
-//! decided again, and by then the first one's next batch is there. The rows' locks are a queue already,
-//! in which PostgreSQL lets those who wait go one after the other, unless whoever is next is slow to wake
-//! and somebody new comes just then; so a node that knows of others waits
-//! *before* it decides. In one go it locks the rows of its streams, always in the order of the streams,
-//! and reads what is new behind them; it decides; and in one go it appends and commits, which lets the
-//! next one in.
+//! decided again, and by then the first one's next batch is there. So a node that knows of others waits
+//! *before* it decides. In one go it queues for its streams, locks the rows of their heads and reads what
+//! is new behind them; it decides; and in one go it appends and commits, which lets the next one in.
+//!
+//! The queue is the one that PostgreSQL keeps for a table, the only one in plain SQL that is strict: a lock
+//! is handed to whoever has waited longest. A row goes to whoever asks when it is free, so that a node that
+//! asks again at once passes those who have not woken yet. The row is locked as well, against those who
+//! append without a turn.
 //!
 //! Nothing rests on it. A node that is silent in its turn for long loses it
 //! ([`super::writers`]), and its batch compares as any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::connection::{Connection, value};
-use super::schema::{BEGIN, ROLL_BACK};
+use super::schema::ROLL_BACK;
 use super::{PostgresJournal, append, failure, history};
 use crate::chain::{self, Checksum, Tail};
 use crate::lock::check_locked;
@@ -27,6 +29,10 @@ use crate::{Append, Appended, Batch, Head, Lock, Newer, StoreError, StreamId};
 /// Batches of a stream that are read while others wait, at most, and their bytes, unless the first has more.
 const BATCHES_MAX: i64 = 64;
 const BYTES_MAX: i64 = 256 << 10;
+
+/// How many tables there are to be queued for, named by their number. Streams that share one wait for each
+/// other's turns.
+const QUEUES: i32 = 8;
 
 /// One after the other, as they are named. Whoever had to wait gets the row as it is then.
 const LOCK_STREAMS: &str = "
@@ -80,7 +86,7 @@ WHERE batch.number <= known.number + 1
     OR batch.page_bytes <= $4::bigint
 ";
 
-/// A transaction that keeps the rows of some streams.
+/// A transaction that has the turn in some streams.
 pub(super) struct Turn<'j> {
     journal: &'j PostgresJournal,
     streams: Vec<StreamId>,
@@ -119,6 +125,21 @@ impl Lock for Turn<'_> {
     }
 }
 
+/// Begins a transaction in which nobody else has a turn in these streams. The queues are waited for in their
+/// order, so that nobody waits in a circle; the mode is the weakest that keeps out its like.
+fn begin_turn(streams: &[i32]) -> String {
+    let queues: BTreeSet<i32> = streams.iter().map(|stream| stream.rem_euclid(QUEUES)).collect();
+    let tables: Vec<String> = queues.iter().map(|queue| format!("journal_turn_{queue}")).collect();
+    format!(
+        "
+-- begin_turn
+BEGIN;
+LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE
+",
+        tables.join(", ")
+    )
+}
+
 /// Waits for the turn, and reads what came before it.
 pub(super) async fn take(
     connection: &Connection,
@@ -133,10 +154,11 @@ pub(super) async fn take(
     // Now, so that nothing has to be waited for in between.
     let lock = connection.prepared(LOCK_STREAMS).await?;
     let read = connection.prepared(READ_NEWER).await?;
+    let begin = begin_turn(&keys);
     let client = connection.client();
     let (begun, ends, rows) = tokio::join!(
         biased;
-        client.batch_execute(BEGIN),
+        client.batch_execute(&begin),
         client.query(&lock, &which),
         client.query(&read, &known),
     );

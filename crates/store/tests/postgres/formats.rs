@@ -2,7 +2,7 @@
 
 use store::{Format, StoreError};
 
-use super::{ONE, SCHEMA, after, append, options, server, until};
+use super::{DROP_TURNS, ONE, SCHEMA, after, append, options, server, until};
 
 #[test]
 fn a_store_in_a_later_format_is_refused_at_the_start_and_no_later() {
@@ -28,6 +28,7 @@ fn older_tables_are_in_the_first_format_until_it_is_raised() {
     let first = after(None, b"first");
     append(&*store::open(&url, options()).unwrap(), &first);
     server.run(SCHEMA, "ALTER TABLE journal_meta DROP COLUMN format");
+    server.run(SCHEMA, DROP_TURNS);
     server.run(SCHEMA, "UPDATE journal_schema SET version = 2");
     let reader = store::open_read_only(&url, options()).unwrap();
     assert_eq!(reader.format(), Ok(Format(1)));

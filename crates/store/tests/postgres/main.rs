@@ -25,6 +25,9 @@ use store::{
 
 const ONE: StreamId = StreamId(1);
 const SCHEMA: &str = "journal";
+/// What the fifth version of the tables added.
+const DROP_TURNS: &str = "DROP TABLE journal_turn_0, journal_turn_1, journal_turn_2, journal_turn_3, \
+    journal_turn_4, journal_turn_5, journal_turn_6, journal_turn_7";
 /// A transaction that is prepared keeps its locks without anybody who keeps it.
 const CAN_BLOCK: &str = "max_prepared_transactions=4";
 
@@ -62,7 +65,7 @@ fn several_that_open_it_at_once_make_the_tables_once() {
         });
         assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
         assert_eq!(server.run(&schema, "SELECT count(*) FROM journal_meta"), "1");
-        assert_eq!(server.run(&schema, "SELECT version FROM journal_schema"), "4");
+        assert_eq!(server.run(&schema, "SELECT version FROM journal_schema"), "5");
     }
 }
 
@@ -72,7 +75,7 @@ fn what_a_newer_program_made_is_refused() {
     let url = server.make_schema(SCHEMA);
     let journal = store::open(&url, options()).unwrap();
     server.run(SCHEMA, "UPDATE journal_schema SET version = 9");
-    let newer = StoreError::NewerSchema { found: 9, known: 4 };
+    let newer = StoreError::NewerSchema { found: 9, known: 5 };
     assert_eq!(store::open(&url, options()).err(), Some(newer.clone()));
     assert_eq!(store::open_read_only(&url, options()).err(), Some(newer.clone()));
     // Whoever has it open notices with the next connection.
@@ -372,7 +375,7 @@ fn grants(schema: &str, role: &str) -> String {
         .map(|line| line.replace("SCHEMA maepyo", &format!("SCHEMA {schema}")))
         .map(|line| line.replace("TO serving", &format!("TO {role}")))
         .collect();
-    assert_eq!(grants.len(), 10, "{grants:#?}");
+    assert_eq!(grants.len(), 11, "{grants:#?}");
     grants.join("\n")
 }
 
@@ -385,6 +388,7 @@ fn a_role_that_may_not_make_tables_can_use_them() {
     let url = server.url(SCHEMA).replace("//postgres@", "//ann@");
     // What an older program made is for their owner to bring up.
     server.run(SCHEMA, "ALTER TABLE journal_meta DROP COLUMN server, DROP COLUMN format");
+    server.run(SCHEMA, DROP_TURNS);
     server.run(SCHEMA, "UPDATE journal_schema SET version = 1");
     let error = store::open(&url, options()).err().unwrap().to_string();
     assert!(
@@ -392,12 +396,15 @@ fn a_role_that_may_not_make_tables_can_use_them() {
         "{error}"
     );
     drop(store::open(&server.url(SCHEMA), options()).unwrap());
+    server.run(SCHEMA, &grants(SCHEMA, "ann"));
     let journal = store::open(&url, options()).unwrap();
     assert_eq!(journal.epoch(), owner.epoch());
     let first = after(None, b"first");
     append(&*journal, &first);
     append(&*journal, &after(Some(&first), b"second"));
     assert_eq!(journal.append(&[to_one(&first)]).unwrap(), [Appended::AlreadyThere]);
+    let streams: Vec<(StreamId, Head)> = (1..40).map(|one| (StreamId(one), Head::EMPTY)).collect();
+    journal.lock(&streams).unwrap().lock.append(&[]).unwrap();
     journal.heartbeat(1).unwrap();
     for state in [b"one", b"two"] {
         journal.save_snapshot(ONE, first.head(), &|to| to.write_all(state)).unwrap();
