@@ -228,6 +228,41 @@ WHERE server IS DISTINCT FROM system_identifier
 RETURNING epoch
 ";
 
+/// What a role needs on the tables to write the journal, and this one has not. `docs/operations.md` says the
+/// same as grants.
+const FIND_MISSING_RIGHT: &str = "
+-- find_missing_right
+SELECT needed.privilege, needed.name
+FROM (
+    VALUES
+        ('SELECT', 'journal_schema'),
+        ('SELECT', 'journal_meta'),
+        ('UPDATE', 'journal_meta'),
+        ('SELECT', 'journal_stream'),
+        ('INSERT', 'journal_stream'),
+        ('UPDATE', 'journal_stream'),
+        ('SELECT', 'journal_batch'),
+        ('INSERT', 'journal_batch'),
+        ('UPDATE', 'journal_turn_0'),
+        ('UPDATE', 'journal_turn_1'),
+        ('UPDATE', 'journal_turn_2'),
+        ('UPDATE', 'journal_turn_3'),
+        ('UPDATE', 'journal_turn_4'),
+        ('UPDATE', 'journal_turn_5'),
+        ('UPDATE', 'journal_turn_6'),
+        ('UPDATE', 'journal_turn_7'),
+        ('SELECT', 'journal_snapshot'),
+        ('INSERT', 'journal_snapshot'),
+        ('UPDATE', 'journal_snapshot'),
+        ('DELETE', 'journal_snapshot'),
+        ('SELECT', 'journal_snapshot_piece'),
+        ('INSERT', 'journal_snapshot_piece'),
+        ('DELETE', 'journal_snapshot_piece')
+) AS needed (privilege, name)
+WHERE NOT has_table_privilege(needed.name, needed.privilege)
+LIMIT 1
+";
+
 /// A stream whose last batch is not there, or is another one.
 const FIND_BROKEN_END: &str = "
 -- find_broken_end
@@ -261,6 +296,7 @@ pub(super) async fn prepare(
             if found < Some(newest()) {
                 bring_up_once(connection, options.first_format).await?;
             }
+            check_rights(connection).await?;
             let epoch = crate::new_epoch()?;
             if let Some(row) = connection.row(MOVE_IN, &[&epoch.0.cast_signed()]).await?
                 && value::<i64>(&row, 0)? == epoch.0.cast_signed()
@@ -278,6 +314,15 @@ pub(super) async fn prepare(
         return Err(StoreError::Corrupt(format!("stream {stream} has lost its last batch")));
     }
     read_epoch(connection).await
+}
+
+/// Whoever lacks a right finds out at the start, and not when it is first needed.
+async fn check_rights(connection: &Connection) -> Result<(), StoreError> {
+    let Some(row) = connection.row(FIND_MISSING_RIGHT, &[]).await? else { return Ok(()) };
+    let (privilege, table): (&str, &str) = (value(&row, 0)?, value(&row, 1)?);
+    Err(StoreError::Unavailable(format!(
+        "this role lacks {privilege} on {table}: the owner of the tables grants it"
+    )))
 }
 
 /// Makes sure that this is the history it was, and of a version that this program knows: it may have

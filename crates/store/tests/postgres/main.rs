@@ -396,6 +396,8 @@ fn a_role_that_may_not_make_tables_can_use_them() {
         "{error}"
     );
     drop(store::open(&server.url(SCHEMA), options()).unwrap());
+    let error = store::open(&url, options()).err().unwrap().to_string();
+    assert!(error.contains("lacks UPDATE on journal_turn_0"), "{error}");
     server.run(SCHEMA, &grants(SCHEMA, "ann"));
     let journal = store::open(&url, options()).unwrap();
     assert_eq!(journal.epoch(), owner.epoch());
