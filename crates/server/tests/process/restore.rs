@@ -133,7 +133,7 @@ async fn a_role_with_the_rights_of_the_document_serves() {
     let grants = OPERATIONS.lines().map(str::trim);
     let grants = grants.filter(|line| line.starts_with("GRANT ") && line.ends_with(" TO serving;"));
     let grants: Vec<&str> = grants.collect();
-    assert_eq!(grants.len(), 9, "{grants:?}");
+    assert_eq!(grants.len(), 10, "{grants:?}");
     server.run("maepyo", &format!("CREATE ROLE serving LOGIN; {}", grants.join(" ")));
     let url = url.replace("//postgres@", "//serving@");
     let mut sold = Sold::on(&url).await;
