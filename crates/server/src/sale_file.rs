@@ -53,7 +53,7 @@ use domain::command::Schedule;
 use domain::id::{Name, PerformanceId, SaleId};
 use domain::limits::Limits;
 use domain::money::{Currency, Money};
-use domain::plan::{Grade, Performance, Plan, SEATS_MAX};
+use domain::plan::{Grade, Performance, Plan, PlanError, SEATS_MAX};
 use domain::time::Timestamp;
 use engine::NewSale;
 use jiff::civil::{Date, DateTime, Time};
@@ -208,6 +208,11 @@ impl SaleFile {
             pools: self.pools.iter().map(|pool| Name::from(pool.as_str())).collect(),
             performances,
         };
+        if let Some(name) = check::names(&plan).find(|name| name.chars().any(char::is_control)) {
+            let field = self.field_of(&plan, &PlanError::Name(name.clone()));
+            let reason = "has a character that cannot be seen, like a tab or a new line".to_owned();
+            return Err(SaleFileError::Field { field, reason });
+        }
         let schedule = Schedule { sale, plan, limits, opens_at, closes_at, file: None };
         Ok(NewSale { schedule, default: self.default })
     }

@@ -69,7 +69,7 @@ pub(crate) fn read_toml(text: &[u8], sale: SaleId) -> Result<NewSale, Fault> {
 
 impl SaleFile {
     /// The field that the rules complain about, as nearly as can be said.
-    fn field_of(&self, plan: &Plan, error: &PlanError) -> Field {
+    pub(super) fn field_of(&self, plan: &Plan, error: &PlanError) -> Field {
         let performances = || Field::top("performances");
         let found = match error {
             PlanError::PerformanceCount | PlanError::TooMany => None,
@@ -145,6 +145,19 @@ impl SaleFile {
             None => field,
         })
     }
+}
+
+/// Every name that people read.
+pub(super) fn names(plan: &Plan) -> impl Iterator<Item = &Name> {
+    let performances = plan.performances.iter().flat_map(|performance| {
+        let grades = performance.grades.iter().map(|grade| &grade.name);
+        let sections = performance.sections.iter().map(|section| &section.name);
+        let rows = performance.sections.iter().flat_map(|section| &section.rows);
+        let seats = seats(performance).map(|(_, number)| number);
+        let own = [&performance.title, &performance.venue].into_iter();
+        own.chain(grades).chain(sections).chain(rows.map(|row| &row.name)).chain(seats)
+    });
+    plan.pools.iter().chain(performances)
 }
 
 /// Every seat's section and number.

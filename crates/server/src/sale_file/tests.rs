@@ -96,7 +96,7 @@ fn seats_are_drawn_where_they_stand() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let table: [(&str, Value, &str); 22] = [
+    let table: [(&str, Value, &str); 25] = [
         ("/limits/active_limit", json!(0), "`limits.active_limit` is 0, and may be from 1 to"),
         ("/limits/active_limt", json!(5), "active_limt"),
         ("/currency", json!("won"), "`currency` is not"),
@@ -113,6 +113,13 @@ fn what_is_wrong_is_named() {
         ("/performances/0/start_at", json!("19:00"), "start_at"),
         ("/sections/0/rows", json!("T-A"), "`sections[0].rows` has `T-A`"),
         ("/sections/0/seats", json!("1-2,2"), "`sections[0].seats` has `2` twice"),
+        ("/title", json!("Spring\n2026"), "`title` has a character that cannot be seen"),
+        (
+            "/pools",
+            json!(["pr\tess", "sponsors"]),
+            "`pools[0]` has a character that cannot be seen",
+        ),
+        ("/sections/1/name", json!("B\u{1b}[2J"), "`sections[1].name` has a character that"),
         ("/sections/1/grade", json!("VIP"), "`sections[1].grade` has `VIP`"),
         (
             "/sections/0/grades_of_rows",
