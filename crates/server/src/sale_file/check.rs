@@ -98,7 +98,12 @@ impl SaleFile {
             PlanError::Name(name) => {
                 let pool = plan.pools.iter().position(|pool| pool == name);
                 let pool = pool.map(|number| Field::top("pools").item(number));
-                pool.or_else(|| self.in_all(plan, |performance| named(performance, name)))
+                pool.or_else(|| {
+                    self.in_all(plan, |performance| {
+                        let found = names_of(performance).find(|(other, _)| *other == name);
+                        found.map(|(_, field)| field)
+                    })
+                })
             }
         };
         found.unwrap_or_else(performances)
@@ -131,11 +136,7 @@ impl SaleFile {
 
     /// The first field that is found in a performance: a list, a number in it and a field of that,
     /// or a field of the performance itself.
-    fn in_all(
-        &self,
-        plan: &Plan,
-        find: impl Fn(&Performance) -> Option<(&'static str, Option<(usize, &'static str)>)>,
-    ) -> Option<Field> {
+    fn in_all(&self, plan: &Plan, find: impl Fn(&Performance) -> Option<Named>) -> Option<Field> {
         let mut found = plan.performances.iter().enumerate();
         let (number, (field, item)) =
             found.find_map(|(number, performance)| Some((number, find(performance)?)))?;
@@ -149,15 +150,8 @@ impl SaleFile {
 
 /// Every name that people read.
 pub(super) fn names(plan: &Plan) -> impl Iterator<Item = &Name> {
-    let performances = plan.performances.iter().flat_map(|performance| {
-        let grades = performance.grades.iter().map(|grade| &grade.name);
-        let sections = performance.sections.iter().map(|section| &section.name);
-        let rows = performance.sections.iter().flat_map(|section| &section.rows);
-        let seats = seats(performance).map(|(_, number)| number);
-        let own = [&performance.title, &performance.venue].into_iter();
-        own.chain(grades).chain(sections).chain(rows.map(|row| &row.name)).chain(seats)
-    });
-    plan.pools.iter().chain(performances)
+    let performances = plan.performances.iter().flat_map(names_of);
+    plan.pools.iter().chain(performances.map(|(name, _)| name))
 }
 
 /// Every seat's section and number.
@@ -168,28 +162,22 @@ fn seats(performance: &Performance) -> impl Iterator<Item = (usize, &Name)> {
     })
 }
 
-/// Which field of a performance has this name.
-fn named(
-    performance: &Performance,
-    name: &Name,
-) -> Option<(&'static str, Option<(usize, &'static str)>)> {
-    if performance.title == *name {
-        return Some(("title", None));
-    }
-    if performance.venue == *name {
-        return Some(("venue", None));
-    }
-    if let Some(number) = performance.grades.iter().position(|grade| grade.name == *name) {
-        return Some(("grades", Some((number, "name"))));
-    }
-    let sections = &performance.sections;
-    if let Some(number) = sections.iter().position(|section| section.name == *name) {
-        return Some(("sections", Some((number, "name"))));
-    }
-    let row = sections.iter().position(|section| section.rows.iter().any(|row| row.name == *name));
-    if let Some(number) = row {
-        return Some(("sections", Some((number, "rows"))));
-    }
-    let (section, _) = seats(performance).find(|(_, number)| *number == name)?;
-    Some(("sections", Some((section, "seat_number"))))
+/// A field of a performance, or of an item of one of its lists.
+type Named = (&'static str, Option<(usize, &'static str)>);
+
+/// Every name in a performance, with the field that it is in.
+fn names_of(performance: &Performance) -> impl Iterator<Item = (&Name, Named)> {
+    let own = [(&performance.title, ("title", None)), (&performance.venue, ("venue", None))];
+    let grades = performance.grades.iter().enumerate();
+    let grades = grades.map(|(number, grade)| (&grade.name, ("grades", Some((number, "name")))));
+    let sections = || performance.sections.iter().enumerate();
+    let in_section = |number, field| ("sections", Some((number, field)));
+    let rows = sections().flat_map(move |(number, section)| {
+        section.rows.iter().map(move |row| (&row.name, in_section(number, "rows")))
+    });
+    let sections =
+        sections().map(move |(number, section)| (&section.name, in_section(number, "name")));
+    let seats =
+        seats(performance).map(move |(number, seat)| (seat, in_section(number, "seat_number")));
+    own.into_iter().chain(grades).chain(sections).chain(rows).chain(seats)
 }
