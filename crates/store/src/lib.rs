@@ -279,7 +279,7 @@ pub trait Journal: Send + Sync {
     ///
     /// It saves work and no more. Appends compare as ever, for a lock ends when its process is silent for a
     /// second, where one process has the journal there is nobody to keep out, and nobody is kept from writing
-    /// the first batch of a stream.
+    /// the first batch of a stream without a lock.
     ///
     /// # Errors
     /// Those of [`Journal::append`]; no lock is held then. What is wrong with one stream alone, as of
